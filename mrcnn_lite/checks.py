@@ -163,7 +163,8 @@ def check_masks(i: int, masks: Any, boxes: Tensor, size: tuple[int, int]) -> Non
         between = masks.is_floating_point() and bool(((masks != 0) & (masks != 1)).any())
         if low < 0 or high > 1 or between:
             raise ValueError(f"image {i}: mask values from {low:g} to {high:g}, expected 0 and 1")
-    columns, rows = masks.any(dim=1), masks.any(dim=2)  # [G, W], [G, H]
+    filled_pixels = masks != 0
+    columns, rows = filled_pixels.any(dim=1), filled_pixels.any(dim=2)  # [G, W], [G, H]
     filled = rows.any(dim=1)
     if not filled.all():
         j = int((~filled).nonzero()[0])

@@ -102,7 +102,7 @@ class ImageTransform(nn.Module):
                 result["masks"] = masks
             if "keypoints" in target:
                 keypoints = target["keypoints"].to(device, dtype)
-                result["keypoints"] = scale_keypoints(keypoints.reshape(len(boxes), -1, 3), old, new)
+                result["keypoints"] = scale_keypoints(keypoints, old, new)
             moved.append(result)
         return moved
 

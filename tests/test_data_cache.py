@@ -1,0 +1,188 @@
+"""data/cache.py and data/synthetic.py: drawn once, read for ever, whoever draws and whatever breaks."""
+
+from __future__ import annotations
+
+import os
+import pickle
+import subprocess
+import sys
+import threading
+import time
+
+import numpy as np
+import pytest
+
+from mrcnn_lite.data import cache, shapes
+from mrcnn_lite.data.cache import Recipe, drawn, open_arrays
+from mrcnn_lite.data.synthetic import Synthetic
+
+
+@pytest.fixture(autouse=True)
+def folder(tmp_path, monkeypatch):
+    monkeypatch.setenv("MRCNN_LITE_CACHE", str(tmp_path))
+    return tmp_path / "drawn"
+
+
+def same(first, second):
+    return all(
+        (first[i][0] == second[i][0]).all()
+        and all(np.array_equal(first[i][1][key], second[i][1][key]) for key in first[i][1])
+        for i in range(len(first))
+    )
+
+
+@pytest.mark.parametrize("painter", ["shapes", "stick_figures"])
+def test_cached_and_drawn_on_demand_are_the_same(painter):
+    cached = Synthetic(painter, length=12, seed=4, size=96, progress=False)
+    assert same(cached, Synthetic(painter, length=12, seed=4, size=96, cached=False))
+    # Boxes come from a table, masks from the id map: they agree.
+    for _, target in cached:
+        for box, mask in zip(target["boxes"].tolist(), target["masks"]):
+            rows, columns = mask.any(1).nonzero(), mask.any(0).nonzero()
+            assert box == [columns[0], rows[0], columns[-1] + 1, rows[-1] + 1]
+
+
+def test_several_processes_draw_the_same_as_one():
+    recipe = Recipe("shapes", {"size": 64})
+    one = open_arrays(drawn(recipe, 203, workers=1, progress=False))
+    images, ids = np.array(one.images), np.array(one.ids)
+    folder = drawn(recipe, 203)
+    for path in folder.glob("*"):
+        path.unlink()
+    folder.rmdir()
+    several = open_arrays(drawn(recipe, 203, workers=2, progress=False))
+    assert (several.images == images).all() and (several.ids == ids).all()
+
+
+def test_processes_load_neither_torch_nor_the_callers_script(tmp_path):
+    """A script without the `if __name__ == "__main__"` that `multiprocessing` would ask for."""
+    script = tmp_path / "script.py"
+    script.write_text(
+        "print('script runs')\n"
+        "from mrcnn_lite.data import cache\n"
+        "cache.drawn(cache.Recipe('shapes', {'size': 32}), 200, workers=2, progress=False)\n"
+        "import sys; print('torch' in sys.modules)\n"
+    )
+    answer = subprocess.run([sys.executable, str(script)], capture_output=True, text=True, check=True, cwd=tmp_path)
+    assert answer.stdout.split("\n")[:2] == ["script runs", "False"], answer.stdout + answer.stderr
+
+
+def test_the_second_opening_draws_nothing(folder, monkeypatch):
+    Synthetic("shapes", length=5, progress=False)
+    monkeypatch.setattr(cache, "_draw_all", None)
+    Synthetic("shapes", length=5, progress=False)
+    assert [path.suffix for path in folder.iterdir()] == [""]  # no locks, no half drawn folders
+
+
+def test_the_folder_name_changes_with_options_length_and_code_only():
+    base = Recipe("shapes", {"seed": 0}).folder_name(10)
+    assert Recipe("shapes", {}).folder_name(10) == base  # a default said aloud
+    others = [Recipe("shapes", {"seed": 1}).folder_name(10), Recipe("shapes", {}).folder_name(11)]
+    others += [Recipe("shapes", {"kind": "thin"}).folder_name(10), Recipe("stick_figures", {}).folder_name(10)]
+    assert len({base, *others}) == 5
+
+
+def test_drawing_that_fails_leaves_nothing_behind(folder, monkeypatch):
+    monkeypatch.setattr(shapes, "draw", lambda index, size=32, split=0: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        Synthetic("shapes", length=5, progress=False)
+    assert list(folder.iterdir()) == []
+
+
+def test_a_process_that_dies_while_drawing_is_reported(folder, monkeypatch):
+    """The workers find a recipe that their `draw` refuses: the caller is told, and nothing is left in place."""
+    recipe = Recipe("shapes", {"size": 32})
+    recipe.options["kind"] = "no such kind"
+    with pytest.raises(RuntimeError, match="ended with the codes"):
+        drawn(recipe, 200, workers=2, progress=False)
+    assert list(folder.iterdir()) == []
+
+
+def test_a_process_that_waits_gets_what_the_other_draws(folder):
+    recipe = Recipe("shapes", {"size": 32})
+    folder.mkdir()
+    lock = folder / f"{recipe.folder_name(20)}.lock"
+    lock.touch()  # another process is at it
+    found = []
+    thread = threading.Thread(target=lambda: found.append(drawn(recipe, 20, progress=False)))
+    thread.start()
+    time.sleep(0.3)
+    assert thread.is_alive() and not found
+    (folder / recipe.folder_name(20)).mkdir()  # … and is ready
+    thread.join(10)
+    assert found == [folder / recipe.folder_name(20)]
+
+
+def test_a_dead_process_does_not_block_the_others(folder):
+    recipe = Recipe("shapes", {"size": 32})
+    folder.mkdir()
+    lock = folder / f"{recipe.folder_name(5)}.lock"
+    lock.touch()
+    os.utime(lock, (time.time() - 100, time.time() - 100))
+    assert drawn(recipe, 5, progress=False).is_dir() and not lock.exists()
+
+
+def test_two_that_draw_at_once_both_succeed(folder, monkeypatch):
+    """Even without the lock: each has its own files, and the first to be ready wins."""
+    monkeypatch.setattr(cache, "_wait_for_turn", lambda lock, folder: None)
+    recipe = Recipe("shapes", {"size": 32})
+    barrier = threading.Barrier(2)
+    original = cache._draw_all
+    monkeypatch.setattr(cache, "_draw_all", lambda *a, **k: (barrier.wait(10), original(*a, **k)))
+    threads = [threading.Thread(target=drawn, args=(recipe, 30), kwargs={"progress": False}) for _ in range(2)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(20)
+    assert [path.name for path in folder.iterdir()] == [recipe.folder_name(30)]
+    assert open_arrays(folder / recipe.folder_name(30)).counts.min() > 0
+
+
+def test_a_folder_that_cannot_be_written_is_said_and_done_without(tmp_path, monkeypatch):
+    blocked = tmp_path / "a file, not a folder"
+    blocked.write_text("")
+    monkeypatch.setenv("MRCNN_LITE_CACHE", str(blocked))
+    with pytest.warns(UserWarning, match="set MRCNN_LITE_CACHE to a folder that can be written"):
+        dataset = Synthetic("shapes", length=3, progress=False)
+    assert same(dataset, Synthetic("shapes", length=3, cached=False))
+
+
+def test_a_full_disk_is_noticed_before_drawing(monkeypatch):
+    monkeypatch.setattr(cache.shutil, "disk_usage", lambda path: type("Usage", (), {"free": 1000}))
+    with pytest.warns(UserWarning, match="the disk has not that much left"):
+        Synthetic("shapes", length=3, progress=False)
+
+
+def test_what_nobody_used_for_a_month_goes(folder):
+    Synthetic("shapes", length=3, progress=False)
+    old = next(folder.iterdir())
+    os.utime(old, (time.time() - 40 * 86_400,) * 2)
+    Synthetic("shapes", length=4, progress=False)
+    assert old not in list(folder.iterdir())
+
+
+def test_splits_and_lengths():
+    train, val = (Synthetic("shapes", split, length=20, progress=False) for split in ("train", "val"))
+    pictures = {dataset[i][0].numpy().tobytes() for dataset in (train, val) for i in range(20)}
+    assert len(pictures) == 40
+    longer = Synthetic("shapes", length=25, progress=False)
+    assert (longer[19][0] == train[19][0]).all()
+    assert len(Synthetic("shapes", length=25, limit=3, progress=False)) == 3
+    with pytest.raises(ValueError, match="split"):
+        Synthetic("shapes", "test")
+    with pytest.raises(ValueError, match="length"):
+        Synthetic("shapes", length=0)
+
+
+@pytest.mark.parametrize("cached", [True, False])
+def test_unknown_options_are_refused_by_name(cached):
+    with pytest.raises(TypeError, match="shapes has no option 'sise'; it has kind, size"):
+        Synthetic("shapes", sise=64, cached=cached)
+
+
+def test_a_data_set_goes_to_another_process_without_its_pictures():
+    dataset = Synthetic("stick_figures", length=8, size=64, progress=False)
+    dataset[0]
+    data = pickle.dumps(dataset)
+    assert len(data) < 4000
+    assert same(pickle.loads(data), dataset)
