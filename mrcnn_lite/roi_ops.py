@@ -11,22 +11,23 @@ They differ in what they round (Mask R-CNN, section 3 "RoIAlign", and 4.2; RoIPo
 and are fast; a test holds the two equal. `roi_*` check their input, then call the fast form on one map. Features get
 a gradient, boxes none ("approximate joint training", Faster R-CNN section 3.2). Read next: `fpn.py`.
 Letters: N images, L levels, C channels, H W size of a map, R RoIs over the batch, S output side, n points along a side
-of a bin, T = S (for a maximum S * n), B = R * T * T bins, E entries (a bin, a cell, its weight).
+of a bin, T = S (for a maximum S * n), B = R * T * T bins, E entries (bin, cell, weight), D rows.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-# Where the mean is one `embedding_bag` (0.14 of the time of torchvision's kernel at 256 channels, but it pays per entry,
-# not per channel), elsewhere the kernel. To be measured on a GPU: add "cuda", run benchmarks/roi_align.py.
-TABLE_DEVICES, TABLE_CHANNELS = ("cpu",), 8
+# From how many channels on, by device, the mean of a fixed number of points is one `embedding_bag`; otherwise it is
+# torchvision's kernel. A bag costs per entry, hardly per channel. To be measured on a GPU: benchmarks/roi_align.py.
+TABLE_CHANNELS = {"cpu": 8}
 
 
 def bilinear(feature: Tensor, y: float, x: float) -> Tensor:
@@ -39,9 +40,8 @@ def bilinear(feature: Tensor, y: float, x: float) -> Tensor:
     top, left = int(y), int(x)
     bottom, right = min(top + 1, height - 1), min(left + 1, width - 1)
     down, across = y - top, x - left  # 0..1: how far below the upper row, how far right of the left column
-    upper = (1 - across) * feature[:, top, left] + across * feature[:, top, right]
-    lower = (1 - across) * feature[:, bottom, left] + across * feature[:, bottom, right]
-    return (1 - down) * upper + down * lower
+    rows = (1 - across) * feature[:, [top, bottom], left] + across * feature[:, [top, bottom], right]  # [C, 2]
+    return (1 - down) * rows[:, 0] + down * rows[:, 1]
 
 
 def roi_align_reference(features: Tensor, rois: Tensor, size: int, scale: float, *, sampling_ratio: int = 2,
@@ -50,10 +50,8 @@ def roi_align_reference(features: Tensor, rois: Tensor, size: int, scale: float,
     crops = [features[:0, :, :1, :1].expand(-1, -1, size, size)]  # no RoI yet
     for image, *box in rois.tolist():
         x1, y1, x2, y2 = (side * scale - (0.5 if half_pixel else 0.0) for side in box)  # in cells, nothing rounded
-        width, height = x2 - x1, y2 - y1
-        if not half_pixel:  # older code makes every RoI at least one cell large
-            width, height = max(width, 1.0), max(height, 1.0)
-        bin_width, bin_height = width / size, height / size
+        least = 0.0 if half_pixel else 1.0  # older code makes every RoI at least one cell large
+        bin_width, bin_height = max(x2 - x1, least) / size, max(y2 - y1, least) / size
         across = sampling_ratio or math.ceil(bin_width)  # points a bin; 0 is adaptive: about one a cell
         down = sampling_ratio or math.ceil(bin_height)
         bins = []
@@ -101,19 +99,18 @@ def align_levels(features: Sequence[Tensor], rois: Tensor, levels: Tensor, size:
     """RoIAlign of RoIs [R, 5], each on its level [R] of `features` (L maps [N, C, Hl, Wl]) -> [R, C, S, S].
 
     Sampling is linear: a bin is a weighted sum of a few cells. With every cell of every level and image as a row of one
-    table, all bins are the bags of one `embedding_bag`, without a loop over levels, images or RoIs.
-    """
-    if reduce == "mean" and (rois.device.type not in TABLE_DEVICES or features[0].shape[1] < TABLE_CHANNELS):
+    table, all bins are the bags of one `embedding_bag`, without a loop over levels, images or RoIs."""
+    fewest = TABLE_CHANNELS.get(rois.device.type, math.inf)
+    if reduce == "mean" and (not sampling_ratio or features[0].shape[1] < fewest):
         return _torchvision("roi_align", features, rois, levels, size, scales, sampling_ratio, half_pixel)
-    rois = _exact(rois, features)
-    table = torch.cat([f.flatten(2).transpose(1, 2) for f in features], dim=1)  # [N, cells of all levels, C]
+    rois = rois.detach().to(torch.promote_types(features[0].dtype, torch.float32))  # half cannot tell 2048 from 2049
+    table = torch.cat([f.flatten(2).transpose(1, 2) for f in features], dim=1).flatten(0, 1).to(rois.dtype)  # [D, C]
     sizes = torch.tensor([f.shape[2:] for f in features], device=rois.device)  # [L, 2]
     first_rows = sizes.prod(1).cumsum(0) - sizes.prod(1)  # [L]: where a level starts among the cells of an image
-    row = rois[:, :1].long() * table.shape[1] + first_rows[levels, None]  # [R, 1]: where the RoI's map starts
-    place = torch.cat([row, sizes[levels]], dim=1).int()  # [R, 3]: and its height and width
+    start = rois[:, :1].long() * (len(table) // len(features[0])) + first_rows[levels, None]  # [R, 1]
+    place = torch.cat([start, sizes[levels]], dim=1).int()  # [R, 3]: row of the map's cell (0, 0), height and width
     box = rois[:, 1:] * rois.new_tensor(scales)[levels, None] - (0.5 if half_pixel else 0.0)  # in cells
     extent = (box[:, 2:] - box[:, :2]).clamp(min=0.0 if half_pixel else 1.0)  # [R, 2] (x, y)
-    table = table.flatten(0, 1).to(rois.dtype)
     if sampling_ratio or not len(rois):
         crops = _crops(table, place, box, extent, size, [sampling_ratio or 1] * 2, reduce)
     else:  # adaptive: one call for all RoIs with equally many points
@@ -127,43 +124,30 @@ def align_levels(features: Sequence[Tensor], rois: Tensor, levels: Tensor, size:
 def warp_levels(features: Sequence[Tensor], rois: Tensor, levels: Tensor, size: int, scales: Sequence[float],
                 **options: Any) -> Tensor:  # fmt: skip
     """RoIWarp: `align_levels` of RoIs rounded to whole cells."""
-    rois = _exact(rois, features)
     cells = snap_to_cells(rois, rois.new_tensor(scales)[levels, None])
     return align_levels(features, cells, levels, size, [1.0] * len(features), **options)
 
 
-def pool_levels(features: Sequence[Tensor], rois: Tensor, levels: Tensor, size: int, scales: Sequence[float],
-                **unused: Any) -> Tensor:  # fmt: skip
-    """RoIPool, by torchvision's kernel; the options of `align_levels`, all about points, mean nothing here."""
-    return _torchvision("roi_pool", features, rois, levels, size, scales)
-
-
-ROI_OPS: dict[str, Callable[..., Tensor]] = {"pool": pool_levels, "warp": warp_levels, "align": align_levels}
-
-
 def _torchvision(name: str, features: Sequence[Tensor], rois: Tensor, levels: Tensor, size: int,
-                 scales: Sequence[float], *options: Any) -> Tensor:  # fmt: skip
+                 scales: Sequence[float], *options: Any, **unused: Any) -> Tensor:  # fmt: skip
     """An op of torchvision, summed over the levels; a RoI of another level is moved off the map, where every op is 0.
     WHY not choose a level's RoIs: for their number the host would wait for the GPU."""
     from torchvision import ops  # WHY here: importing it takes as long as torch
 
-    rois = _exact(rois, features)
+    rois = rois.detach().to(torch.promote_types(features[0].dtype, torch.float32))
     far = torch.cat([rois[:, :1], torch.full_like(rois[:, 1:], -1e4)], dim=1)
     mine = [torch.where((levels == level)[:, None], rois, far) for level in range(len(features))]
     crops = [getattr(ops, name)(f.to(r.dtype), r, size, s, *options) for f, r, s in zip(features, mine, scales)]
     return sum(crops[1:], crops[0]).to(features[0].dtype)
 
 
-def _exact(rois: Tensor, features: Sequence[Tensor]) -> Tensor:
-    """The RoIs without gradient and in float32 at least: half precision cannot tell pixel 2048 from 2049."""
-    return rois.detach().to(torch.promote_types(features[0].dtype, torch.float32))
+pool_levels = partial(_torchvision, "roi_pool")  # RoIPool samples no points: the options of the others are unused
+ROI_OPS: dict[str, Callable[..., Tensor]] = {"pool": pool_levels, "warp": warp_levels, "align": align_levels}
 
 
 class WeightedRows(torch.autograd.Function):
-    """out[b] = sum of weights[e] * table[rows[e]] over the entries e = starts[b] .. starts[b + 1] - 1 of bin b.
-
-    table [D, C]; rows, weights [E]; starts [B + 1] -> [B, C]. Backward is the same with rows and bins exchanged.
-    """
+    """out[b] = sum of weights[e] * table[rows[e]] over the entries starts[b] <= e < starts[b + 1] of bin b.
+    table [D, C]; rows, weights [E]; starts [B + 1] -> [B, C]. Backward is the same with rows and bins exchanged."""
 
     @staticmethod
     def forward(ctx: Any, table: Tensor, rows: Tensor, weights: Tensor, starts: Tensor) -> Tensor:
@@ -174,8 +158,7 @@ class WeightedRows(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None, None, None]:
         rows, weights, starts = ctx.saved_tensors
-        bins = torch.arange(len(grad), dtype=torch.int32, device=grad.device)
-        bins = bins.repeat_interleave(starts.diff(), output_size=len(rows))  # [E]
+        bins = torch.arange(len(grad)).to(rows).repeat_interleave(starts.diff(), output_size=len(rows))  # [E]
         rows, order = rows.sort(stable=True)  # WHY: to gather by row is faster than to scatter into rows
         starts = F.pad(torch.bincount(rows, minlength=ctx.num_rows).cumsum(0), (1, 0)).int()
         return WeightedRows.apply(grad.contiguous(), bins[order], weights[order], starts), None, None, None
@@ -199,9 +182,8 @@ def _crops(table: Tensor, place: Tensor, box: Tensor, extent: Tensor, size: int,
 
 def _axis(start: Tensor, extent: Tensor, length: Tensor, size: int, n: int, alone: bool) -> tuple[Tensor, Tensor]:
     """Along one axis: the cells that a bin touches, each once, and their weights, [R, S, 2n] (alone [R, S * n, 2])."""
-    step, bins = extent[:, None, None] / size, torch.arange(size, dtype=start.dtype, device=start.device)[:, None]
-    points = torch.arange(n, dtype=start.dtype, device=start.device) + 0.5
-    position = start[:, None, None] + bins * step + points * step / n  # [R, S, n]
+    step, (bins, points) = extent[:, None, None] / size, (torch.arange(k, device=start.device) for k in (size, n))
+    position = start[:, None, None] + bins[:, None] * step + (points + 0.5) * step / n  # [R, S, n]
     share = ((position >= -1) & (position <= length)).to(start.dtype)  # nothing from far outside the map
     position = position.clamp(min=0).minimum(length - 1)
     if alone:
@@ -237,27 +219,28 @@ def roi_pool(features: Tensor, rois: Tensor, size: int, scale: float) -> Tensor:
     return _on_one_map(pool_levels, features, rois, size, scale)
 
 
-def _on_one_map(op: Callable[..., Tensor], features: Tensor, rois: Tensor, size: int, scale: float, **options: Any) -> Tensor:
+def _on_one_map(op: Callable[..., Tensor], features: Tensor, rois: Tensor, size: int, scale: float, *,
+                sampling_ratio: int = 2, reduce: str = "mean", half_pixel: bool = True) -> Tensor:  # fmt: skip
     """Check the input, then call `op` with a list of one level."""
     if features.ndim != 4 or not features.is_floating_point() or rois.ndim != 2 or rois.shape[1] != 5:
         found = f"features {features.dtype} {list(features.shape)}, rois {list(rois.shape)}"
         raise ValueError(f"found {found}, expected floats [N, C, H, W] and [R, 5] (image index, x1, y1, x2, y2)")
-    if size < 1 or scale <= 0 or options.get("sampling_ratio", 2) < 0 or options.get("reduce", "max") not in ("mean", "max"):
-        raise ValueError(f"found size {size}, scale {scale}, {options}, expected size >= 1, scale > 0, sampling_ratio >= 0, reduce 'mean' or 'max'")
-    image, last = rois[:, 0], len(features) - 1
-    ordered = (rois[:, 3:] >= rois[:, 1:3]).all(1)
+    if size < 1 or scale <= 0 or sampling_ratio < 0 or reduce not in ("mean", "max"):
+        found = f"size {size}, scale {scale}, sampling_ratio {sampling_ratio}, reduce {reduce!r}"
+        raise ValueError(f"found {found}, expected size >= 1, scale > 0, sampling_ratio >= 0, reduce 'mean' or 'max'")
+    rois = rois.to(torch.promote_types(features.dtype, torch.float32))
+    image, last, ordered = rois[:, 0], len(features) - 1, (rois[:, 3:] >= rois[:, 1:3]).all(1)
     right = rois.isfinite().all(1) & ordered & (image >= 0) & (image <= last) & (image % 1 == 0)
     for r in (~right).nonzero()[:1, 0].tolist():
         expected = f"finite numbers, x1 <= x2, y1 <= y2 and an image index from 0 to {last}"
         raise ValueError(f"RoI {r}: found (image, x1, y1, x2, y2) = {rois[r].tolist()}, expected {expected}")
+    options = {"sampling_ratio": sampling_ratio, "reduce": reduce, "half_pixel": half_pixel}
     return op([features], rois, torch.zeros_like(image, dtype=torch.int64), size, [scale], **options)
 
 
 class RoIPooler(nn.Module):
     """One of `ROI_OPS` on that level of a pyramid which fits each RoI's size (FPN, eq. 1).
-
-    scales: 1 / stride of each level, finest first. options: sampling_ratio, reduce, half_pixel.
-    """
+    scales: 1 / stride of each level, finest first. options: sampling_ratio, reduce, half_pixel."""
 
     def __init__(self, op: Callable[..., Tensor], size: int, scales: Sequence[float], *, canonical_size: float = 224.0,
                  canonical_level: int = 4, **options: Any) -> None:  # fmt: skip
@@ -266,7 +249,7 @@ class RoIPooler(nn.Module):
         self.canonical_size, self.canonical_level = canonical_size, canonical_level
 
     def levels(self, rois: Tensor) -> Tensor:
-        """rois [R, 5] -> [R]: index of the level. A RoI of canonical_size goes to level canonical_level (stride 2^k)."""
+        """rois [R, 5] -> [R]: index of the level. A RoI of canonical_size is for level canonical_level (stride 2^k)."""
         width, height = (rois[:, 3:] - rois[:, 1:3]).unbind(1)
         k = self.canonical_level + torch.log2((width * height).sqrt() / self.canonical_size) + 1e-6
         lowest = round(-math.log2(self.scales[0]))

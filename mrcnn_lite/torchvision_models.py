@@ -1,5 +1,6 @@
-"""torchvision's detectors as ours: every setting read off the model, every tensor taken over by name.
+"""torchvision's detectors as ours, every setting and tensor by name; and the other way: its model of the same size.
 
+`from_torchvision` converts a model, `torchvision_peer` builds the one that ours is measured against.
 Read next: `train.py`.
 """
 
@@ -7,7 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from torch import nn
+from torch import Tensor, nn
 
 from .backbone import RESNETS, BasicBlock, Bottleneck
 from .build import build_model
@@ -156,3 +157,77 @@ def _frozen_stages(body: Any) -> int:
         return 0
     stages = (body.layer1, body.layer2, body.layer3, body.layer4)
     return 1 + next((i for i, layer in enumerate(stages) if layer[0].conv1.weight.requires_grad), 4)
+
+
+class _NamedMaps(nn.Module):
+    """Our backbone in the form that torchvision's detectors take: a dict of maps, and their number of channels."""
+
+    def __init__(self, backbone: nn.Module, out_channels: int) -> None:
+        super().__init__()
+        self.backbone, self.out_channels = backbone, out_channels
+
+    def forward(self, images: Tensor) -> dict[str, Tensor]:
+        return {str(level): feature for level, feature in enumerate(self.backbone(images))}
+
+
+def torchvision_peer(config: Config) -> nn.Module:
+    """torchvision's own Mask R-CNN (or Faster R-CNN) with random weights and the size and settings of `config`.
+
+    The same backbone and FPN, anchor sizes, level rule, sampling points a bin, numbers of proposals and RoIs, heads and
+    thresholds; its own matching, losses, RoIAlign (half a pixel off), mask targets and pasting. For FPN without P6 or
+    with it, heads () and ("mask",), two FCs. Raises ValueError for what torchvision has no counterpart of.
+    """
+    from torchvision.models.detection import FasterRCNN, MaskRCNN
+    from torchvision.models.detection.anchor_utils import AnchorGenerator
+    from torchvision.models.detection.faster_rcnn import FastRCNNPredictor, TwoMLPHead
+    from torchvision.models.detection.mask_rcnn import MaskRCNNHeads, MaskRCNNPredictor
+    from torchvision.ops import MultiScaleRoIAlign
+
+    plain = config.roi_op == "align" and config.reduce == "mean" and config.mask_loss == "sigmoid"
+    if config.arch != "fpn" or not plain or config.mask_head != "fcn" or len(config.box_fcs) != 2 or config.box_convs:
+        raise ValueError("torchvision has no counterpart of this configuration: expected FPN, RoIAlign, two FCs")
+    channels, levels = config.fpn_channels, len(config.anchor_sizes)
+
+    def pooler(size: int) -> MultiScaleRoIAlign:
+        names = [str(level) for level in range(min(levels, 4))]
+        rule = {"canonical_scale": config.canonical_size, "canonical_level": config.canonical_level}
+        return MultiScaleRoIAlign(names, size, config.sampling_ratio, **rule)
+
+    parts: dict[str, Any] = {
+        "rpn_anchor_generator": AnchorGenerator(config.anchor_sizes, (config.anchor_ratios,) * levels),
+        "box_roi_pool": pooler(config.box_size),
+        "box_head": TwoMLPHead(channels * config.box_size**2, config.box_fcs[0]),
+        "box_predictor": FastRCNNPredictor(config.box_fcs[1], config.num_classes),
+    }
+    if "mask" in config.heads:
+        parts |= {
+            "mask_roi_pool": pooler(config.mask_roi_size),
+            "mask_head": MaskRCNNHeads(channels, config.mask_layers, 1),
+            "mask_predictor": MaskRCNNPredictor(config.mask_layers[-1], config.mask_deconv, config.num_classes),
+        }
+    model = (MaskRCNN if "mask" in config.heads else FasterRCNN)(
+        _NamedMaps(build_model(config).backbone, channels),
+        min_size=config.min_size,
+        max_size=config.max_size,
+        image_mean=list(config.image_mean),
+        image_std=list(config.image_std),
+        rpn_pre_nms_top_n_train=config.rpn_pre_nms_train,
+        rpn_pre_nms_top_n_test=config.rpn_pre_nms_test,
+        rpn_post_nms_top_n_train=config.rpn_post_nms_train,
+        rpn_post_nms_top_n_test=config.rpn_post_nms_test,
+        rpn_nms_thresh=config.rpn_nms_iou,
+        rpn_fg_iou_thresh=config.rpn_fg_iou,
+        rpn_bg_iou_thresh=config.rpn_bg_iou,
+        rpn_batch_size_per_image=config.rpn_samples,
+        rpn_positive_fraction=config.rpn_positive_fraction,
+        box_score_thresh=config.score_threshold,
+        box_nms_thresh=config.nms_iou,
+        box_detections_per_img=config.max_detections,
+        box_fg_iou_thresh=config.fg_iou,
+        box_bg_iou_thresh=config.bg_iou,
+        box_batch_size_per_image=config.roi_samples,
+        box_positive_fraction=config.roi_positive_fraction,
+        bbox_reg_weights=config.box_weights,
+        **parts,
+    )
+    return model

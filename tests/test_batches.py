@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from training_fakes import SETTINGS, Squares
 
 from mrcnn_lite.batches import Pictures, Shares, augmented, load, mix, order_of_epoch, to_device
-from mrcnn_lite.config import Training
+from mrcnn_lite.config import Config, Training
 
 pictures_batch_seed = st.tuples(st.integers(1, 20), st.integers(1, 12), st.integers(0, 2**31))
 
@@ -35,7 +35,7 @@ def test_a_run_that_starts_late_sees_the_same_pictures(case, first_step):
 def test_processes_and_accumulation_share_the_same_batches(num_images, share, world_size, accumulate, first_step):
     batch_size = share * world_size * accumulate
     whole = list(islice(Shares(num_images, batch_size, seed=3, first_step=first_step), 2))
-    options = dict(seed=3, first_step=first_step, accumulate=accumulate, world_size=world_size)
+    options = {"seed": 3, "first_step": first_step, "accumulate": accumulate, "world_size": world_size}
     parts = [islice(Shares(num_images, batch_size, rank=rank, **options), 2 * accumulate) for rank in range(world_size)]
     in_turn = [key for shares in zip(*parts) for keys in shares for key in keys]
     assert in_turn == [key for keys in whole for key in keys]
@@ -87,6 +87,19 @@ def test_a_data_set_of_views_is_asked_by_epoch():
     image, _, _, number = Pictures(Twice(), seed=0)[3, 2]
     assert number == 2
     assert torch.equal(image, torch.full((3, 8, 8), 3 + 2 / 16))
+
+
+def test_pictures_for_a_model_of_ours_are_checked_in_the_first_epoch_only():
+    class Inside(Squares):
+        def __getitem__(self, i):
+            box = torch.tensor([[0.0, 0.0, 4.0 + i, 4.0]])  # the image is 8 pixels wide
+            return super().__getitem__(0)[0], {"boxes": box, "labels": torch.ones(1, dtype=torch.int64)}
+
+    pictures = Pictures(Inside(), seed=0, config=Config(heads=()))
+    assert pictures[0, 2].number == 2
+    with pytest.raises(ValueError, match=r"picture 7 of the data set \(grey-7.png\).*outside the image"):
+        pictures[0, 7]
+    assert pictures[1, 7].number == 7
 
 
 def test_tensors_move_to_the_device_and_the_rest_stays():

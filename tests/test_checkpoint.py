@@ -58,9 +58,8 @@ def test_a_disk_that_fills_up_leaves_the_checkpoint_before(tmp_path):
 
 def test_a_folder_that_cannot_be_written_is_said(tmp_path):
     (tmp_path / "file").write_text("in the way")
-    with pytest.raises((CheckpointError, NotADirectoryError, FileExistsError)) as caught:
+    with pytest.raises(CheckpointError, match=r"last\.pt.*there is no earlier checkpoint"):
         save_checkpoint(tmp_path / "file" / "last.pt", {})
-    assert "file" in str(caught.value)
 
 
 def test_what_is_no_checkpoint_is_refused(tmp_path):
@@ -93,5 +92,7 @@ def test_what_a_killed_process_left_is_removed(tmp_path):
 def test_every_difference_between_two_runs_is_named():
     then = {"lr": 0.1, "steps": 100, "scale_range": [0.8, 1.0]}
     check_same_run("last.pt", then, {"lr": 0.1, "steps": 100, "scale_range": (0.8, 1.0)})
-    with pytest.raises(ValueError, match=r"last\.pt.*lr was 0\.1, is 0\.2; minutes was None, is 3; steps was 100, is 50"):
+    with pytest.raises(
+        ValueError, match=r"last\.pt.*lr was 0\.1, is 0\.2; minutes was None, is 3; steps was 100, is 50"
+    ):
         check_same_run("last.pt", then, {"lr": 0.2, "steps": 50, "scale_range": (0.8, 1.0), "minutes": 3})

@@ -86,7 +86,7 @@ def test_a_containers_quota(cpu_max, expected):
 
 
 def test_there_is_at_least_one_core():
-    assert 1 <= devices.available_cores()
+    assert devices.available_cores() >= 1
 
 
 def test_threads_are_limited_within_the_block_only():

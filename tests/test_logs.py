@@ -73,8 +73,13 @@ class Terminal(io.StringIO):
         return True
 
 
-def test_on_a_terminal_one_line_is_rewritten():
-    stream = Terminal()
+class Notebook(io.StringIO):
+    __module__ = "ipykernel.iostream"
+
+
+@pytest.mark.parametrize("kind", [Terminal, Notebook])
+def test_on_a_terminal_and_in_a_notebook_one_line_is_rewritten(kind):
+    stream = kind()
     line = ProgressLine(True, stream)
     assert line.due(False)
     line.write("a long line of text")
@@ -91,8 +96,7 @@ def test_a_line_that_would_wrap_is_cut(monkeypatch):
     assert stream.getvalue() == "\r" + "x" * 19
 
 
-def test_elsewhere_there_is_a_line_each_milestone(monkeypatch):
-    monkeypatch.delitem(sys.modules, "ipykernel", raising=False)
+def test_elsewhere_there_is_a_line_each_milestone():
     stream = io.StringIO()
     line = ProgressLine(True, stream)
     assert line.due(True) and not line.due(False)

@@ -1,0 +1,168 @@
+"""Which pictures a training step sees, in which order, with which random seeds: a pure function of (seed, step).
+
+An epoch is a random permutation of the data set; steps take `batch_size` pictures after one another, across the end
+of an epoch too. Nothing is remembered, so a resumed run goes on exactly where the other stopped, and any number of
+processes and accumulation steps shares the very same pictures.
+
+Read next: `train.py`.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import signal
+from collections.abc import Iterator, Sequence
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset, Sampler
+
+from .checks import check_images, check_targets
+from .config import Config, Training
+
+Target = dict[str, Any]
+
+
+class Picture(NamedTuple):
+    """One picture as the model sees it in one epoch."""
+
+    image: Tensor  # float [3, H, W], 0..1
+    target: Target
+    seed: int  # for the sampling of anchors and RoIs
+    number: int  # its index in the data set
+
+
+def mix(*numbers: int) -> int:
+    """A 63-bit seed from several numbers: all of them matter, neighbours are unrelated, no machine differs."""
+    text = ",".join(map(str, numbers)).encode()
+    return int.from_bytes(hashlib.blake2b(text, digest_size=8).digest(), "big") >> 1
+
+
+def order_of_epoch(num_images: int, seed: int, epoch: int) -> list[int]:
+    """The permutation of the data set's indices in one epoch."""
+    generator = torch.Generator().manual_seed(mix(seed, epoch))
+    return torch.randperm(num_images, generator=generator).tolist()
+
+
+class Shares(Sampler[list[tuple[int, int]]]):
+    """For ever: the (epoch, index) of each picture of one process's next micro-batch.
+
+    A step's pictures are cut into `accumulate` parts, each part into one equal share a process; so what is normalised
+    together does not depend on the number of processes.
+    """
+
+    def __init__(
+        self,
+        num_images: int,
+        batch_size: int,
+        *,
+        seed: int,
+        first_step: int = 0,
+        accumulate: int = 1,
+        rank: int = 0,
+        world_size: int = 1,
+    ) -> None:
+        if num_images < 1:
+            raise ValueError("the data set is empty: there is nothing to train on")
+        if accumulate < 1 or batch_size % (accumulate * world_size):
+            raise ValueError(
+                f"a batch of {batch_size} pictures cannot be shared equally by {world_size} process(es) x "
+                f"{accumulate} accumulation step(s): batch_size must be a multiple of {accumulate * world_size}"
+            )
+        self.num_images, self.seed, self.accumulate = num_images, seed, accumulate
+        self.rank, self.world_size = rank, world_size
+        self.first = first_step * batch_size
+        self.share = batch_size // (accumulate * world_size)
+
+    def __iter__(self) -> Iterator[list[tuple[int, int]]]:
+        epoch, order = -1, []
+        # The first picture of this process, then one share out of every `world_size`.
+        position = self.first + self.rank * self.share
+        while True:
+            keys = []
+            for number in range(position, position + self.share):
+                if number // self.num_images != epoch:
+                    epoch = number // self.num_images
+                    order = order_of_epoch(self.num_images, self.seed, epoch)
+                keys.append((epoch, order[number % self.num_images]))
+            yield keys
+            position += self.share * self.world_size
+
+
+class Pictures(Dataset[Picture]):
+    """The data set by (epoch, index); one with `set_epoch` (data.Augmented) shows another view in each epoch.
+
+    config: of the model that is to be trained, if it is ours: every picture is checked once, in the first epoch, here,
+    where the data are still on the CPU.
+    """
+
+    def __init__(self, dataset: Any, seed: int, config: Config | None = None) -> None:
+        self.dataset, self.seed, self.config = dataset, seed, config
+        self.by_epoch = hasattr(dataset, "set_epoch")
+
+    def __getitem__(self, key: tuple[int, int]) -> Picture:
+        epoch, index = key
+        image, target = self.dataset[key if self.by_epoch else index]
+        if self.config is not None and epoch == 0:
+            try:
+                check_images([image])
+                check_targets([image], [target], self.config.num_classes, self.config.heads, self.config.num_keypoints)
+            except (TypeError, ValueError) as error:
+                name = self.dataset.image_name(index) if hasattr(self.dataset, "image_name") else "no name"
+                raise type(error)(f"picture {index} of the data set ({name}): {error}") from error
+        return Picture(image, target, mix(self.seed, epoch, index), index)
+
+
+def augmented(dataset: Any, settings: Training, seed: int) -> Any:
+    """The data set seen through random flips, rotations and sizes, as the settings say.
+
+    Only one of `mrcnn_lite.data` can be: any other sequence, and one that is augmented already, stays as it is.
+    """
+    from .data.augment import Augmented
+    from .data.dataset import Dataset as OurDataset
+
+    wanted = settings.flip or settings.rotate90 or settings.scale_range != (1.0, 1.0)
+    if not wanted or not isinstance(dataset, OurDataset) or isinstance(dataset, Augmented):
+        return dataset
+    return Augmented(
+        dataset,
+        flip=settings.flip,
+        rotate90=settings.rotate90,
+        scale_range=settings.scale_range,
+        same_size=settings.scale_range != (1.0, 1.0),  # the model resizes its input: a mere resize would be undone
+        seed=seed,
+    )
+
+
+def load(pictures: Pictures, shares: Shares, workers: int, pin_memory: bool = False) -> Iterator[list[Picture]]:
+    """Micro-batches without end. workers: processes that read ahead, 0 = read in this one."""
+    return iter(
+        DataLoader(
+            pictures,
+            batch_sampler=shares,
+            num_workers=workers,
+            collate_fn=list,
+            pin_memory=pin_memory,
+            worker_init_fn=_quiet_worker,
+        )
+    )
+
+
+def _quiet_worker(number: int) -> None:
+    # Control-C reaches every process of a terminal; the training process alone decides when to stop.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    torch.set_num_threads(1)
+
+
+def to_device(pictures: Sequence[Picture], device: torch.device) -> tuple[list[Tensor], list[Target], list[int]]:
+    """Images, targets and seeds, as the model takes them; tensors of a target move, the rest of it stays."""
+    images = [picture.image.to(device, non_blocking=True) for picture in pictures]
+    targets = [
+        {
+            key: value.to(device, non_blocking=True) if isinstance(value, Tensor) else value
+            for key, value in picture.target.items()
+        }
+        for picture in pictures
+    ]
+    return images, targets, [picture.seed for picture in pictures]

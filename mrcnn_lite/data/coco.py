@@ -1,0 +1,211 @@
+"""Reads COCO JSON: instances and person keypoints; polygons, RLE, crowds, gaps in the category ids.
+
+The file's category ids, whatever they are, become labels 1..K in the order of the ids, and back. Crowd
+regions are no targets but stay in the ground truth, since COCO's evaluation needs them.
+Letters: N pictures, G objects, K classes, J keypoints. Read next: coco_parts.py, dataset.py.
+"""
+
+from __future__ import annotations
+
+import json
+import warnings
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from pycocotools import mask as rle
+
+from .coco_files import find_pictures
+from .coco_parts import PackedList, encode_segmentation, has_outline
+from .dataset import Dataset, Objects
+from .pictures import read_picture
+
+Annotation = dict[str, Any]
+
+
+class CocoJson(Dataset):
+    """A COCO JSON file with its folder of pictures.
+
+    Boxes are the file's (not the masks' own), clipped to the picture. Left out of the targets, never of
+    the ground truth: crowds, boxes without area (`left_out` counts them by reason), and masks that cover
+    no pixel's centre (`empty_masks` lists those met so far: they show only when they are drawn).
+    Pictures without objects are kept: they teach what is not there (`drop_empty=True` leaves them out).
+    """
+
+    def __init__(self, file: str | Path, pictures: str | Path | None = None, *, drop_empty: bool = False) -> None:
+        """file: the JSON; pictures: the folder that its file names are relative to (None: look around).
+
+        Without its pictures (`pictures` stays None) the file still gives its objects and its ground truth.
+        drop_empty: leave out pictures without an object, or without a visible keypoint where the file has
+        keypoints (the paper trains keypoints on such pictures only).
+        """
+        self.file = Path(file)
+        content = _load(self.file)
+        first = str(content["images"][0]["file_name"]) if content["images"] else ""
+        self.pictures = Path(pictures) if pictures is not None else find_pictures(self.file, first)
+        self._read_categories(content["categories"])
+        self.left_out: Counter[str] = Counter()
+        self.empty_masks: set[int] = set()  # ids of annotations whose mask has no pixel, met so far
+        records = {int(record["id"]): record for record in content["images"]}
+        if len(records) != len(content["images"]):
+            raise ValueError(f"{self.file}: several pictures have the same id")
+        of_image: dict[int, list[Annotation]] = {image_id: [] for image_id in records}
+        for annotation in content.get("annotations", []):
+            if annotation["category_id"] not in self._labels:
+                found = f"is of category {annotation['category_id']}, which the file does not name"
+                raise ValueError(f"{self._name(annotation)} {found}")
+            if annotation["image_id"] in of_image:
+                of_image[annotation["image_id"]].append(self._with_label(annotation))
+            else:
+                self.left_out["of a picture that the file does not name"] += 1
+        self.has_masks = any(has_outline(a.get("segmentation")) for group in of_image.values() for a in group)
+        for image_id, record in records.items():
+            for annotation in of_image[image_id]:
+                reason = self._unfit(annotation, record)
+                if reason:
+                    self.left_out[reason] += 1
+        kept = [i for i in records if not drop_empty or self._is_taught(of_image[i], records[i])]
+        if not kept:
+            raise ValueError(f"{self.file} names no picture" + (" with an object" if drop_empty else ""))
+        self._records = [records[image_id] for image_id in kept]
+        self._annotations = PackedList(of_image[image_id] for image_id in kept)
+        unusual = {reason: n for reason, n in self.left_out.items() if reason != "crowd"}
+        if unusual:
+            counts = ", ".join(f"{n} {reason}" for reason, n in unusual.items())
+            warnings.warn(f"{self.file.name}: annotations left out of the targets: {counts}", stacklevel=2)
+
+    # ---- what the file says ----------------------------------------------------------------------------
+
+    def _read_categories(self, categories: list[dict[str, Any]]) -> None:
+        categories = sorted(categories, key=lambda category: category["id"])
+        self._coco_ids = [int(category["id"]) for category in categories]
+        if not categories or len(set(self._coco_ids)) < len(categories):
+            raise ValueError(f"{self.file}: expected categories with different ids, found {self._coco_ids}")
+        self._labels = {coco_id: label for label, coco_id in enumerate(self._coco_ids, start=1)}
+        self.class_names = ("background", *(str(category["name"]) for category in categories))
+        joints = {tuple(c["keypoints"]) for c in categories if c.get("keypoints")}
+        if len(joints) > 1:
+            raise ValueError(f"{self.file}: its categories have {len(joints)} different lists of keypoints")
+        if joints:
+            self.keypoint_names = joints.pop()
+            pairs = next(c.get("skeleton") or [] for c in categories if c.get("keypoints"))
+            self.skeleton = tuple((int(a) - 1, int(b) - 1) for a, b in pairs)  # COCO counts from 1
+
+    def _with_label(self, annotation: Annotation) -> Annotation:
+        return annotation | {"category_id": self._labels[annotation["category_id"]]}
+
+    def _unfit(self, annotation: Annotation, record: dict[str, Any]) -> str | None:
+        """Why an annotation can't be a target, where that shows without drawing its mask."""
+        if annotation.get("iscrowd"):
+            return "crowd"
+        if self.has_masks and not has_outline(annotation.get("segmentation")):
+            return "without a segmentation"
+        if "bbox" not in annotation:
+            return None if self.has_masks else "without a box"
+        x1, y1, x2, y2 = _clipped_box(annotation["bbox"], record["height"], record["width"])
+        return None if x2 > x1 and y2 > y1 else "with a box without area"
+
+    def _is_taught(self, annotations: list[Annotation], record: dict[str, Any]) -> bool:
+        fit = [a for a in annotations if not self._unfit(a, record)]
+        if self.keypoint_names:
+            return any(max(a.get("keypoints", [0, 0, 0])[2::3]) > 0 for a in fit)
+        return bool(fit)
+
+    # ---- the data set ----------------------------------------------------------------------------------
+
+    def __len__(self) -> int:
+        return len(self._records)
+
+    def image_id(self, i: int) -> int:
+        return int(self._records[i]["id"])
+
+    def image_name(self, i: int) -> str:
+        return str(self._records[i]["file_name"])
+
+    def image_size(self, i: int) -> tuple[int, int]:
+        return int(self._records[i]["height"]), int(self._records[i]["width"])
+
+    def annotations(self, i: int) -> list[Annotation]:
+        return [self._completed(annotation, *self.image_size(i)) for annotation in self._annotations[i]]
+
+    def _completed(self, annotation: Annotation, height: int, width: int) -> Annotation:
+        """With all that COCO's evaluation asks for, where the file leaves some of it out."""
+        known = {"iscrowd": 0} | annotation
+        if self.has_masks and not has_outline(annotation.get("segmentation")):
+            known["segmentation"] = {"size": [height, width], "counts": [height * width]}  # an empty mask
+        if "bbox" not in known or "area" not in known:
+            code = encode_segmentation(known["segmentation"], height, width, self._name(annotation))
+            known = {"bbox": rle.toBbox(code).tolist(), "area": float(rle.area(code))} | known
+        return known
+
+    def to_coco_id(self, label: int) -> int:
+        return self._coco_ids[super().to_coco_id(label) - 1]
+
+    def read(self, i: int) -> tuple[np.ndarray, Objects]:
+        path = (self.pictures or self.file.parent) / self.image_name(i)
+        if not path.exists():
+            raise FileNotFoundError(f"{path} is missing, which {self.file} names")
+        image = read_picture(path)
+        if image.shape[:2] != self.image_size(i):
+            sizes = f"{list(image.shape[:2])}, {self.file} says {list(self.image_size(i))}"
+            raise ValueError(f"{path} is of size (H, W) {sizes}")
+        return image, self.objects(i)
+
+    def objects(self, i: int) -> Objects:
+        """The targets of picture i; the picture itself is not needed."""
+        height, width = self.image_size(i)
+        fit = [a for a in self._annotations[i] if not self._unfit(a, self._records[i])]
+        masks: np.ndarray | None = None
+        if self.has_masks:
+            codes = [encode_segmentation(a["segmentation"], height, width, self._name(a)) for a in fit]
+            filled = [g for g, code in enumerate(codes) if int(rle.area(code)) > 0]
+            self.empty_masks.update(fit[g].get("id", -1) for g in set(range(len(fit))) - set(filled))
+            fit, codes = [fit[g] for g in filled], [codes[g] for g in filled]
+            masks = np.zeros((0, height, width), np.uint8)
+            if codes:
+                masks = np.ascontiguousarray(rle.decode(codes).transpose(2, 0, 1))  # [H, W, G] -> [G, H, W]
+        boxes = np.zeros((len(fit), 4), np.float32)
+        areas = np.zeros(len(fit), np.float32)
+        keypoints = np.zeros((len(fit), self.num_keypoints, 3), np.float32)
+        for g, annotation in enumerate(fit):
+            box = annotation.get("bbox")
+            box = rle.toBbox(codes[g]).tolist() if box is None else box
+            boxes[g] = _clipped_box(box, height, width)
+            areas[g] = annotation.get("area", box[2] * box[3])
+            if self.num_keypoints and "keypoints" in annotation:
+                keypoints[g] = self._keypoints(annotation)
+        labels = np.array([a["category_id"] for a in fit], np.int64)
+        return Objects(labels, boxes, masks, areas, keypoints if self.num_keypoints else None)
+
+    def _name(self, annotation: Annotation) -> str:
+        return f"{self.file}: annotation {annotation.get('id')}"
+
+    def _keypoints(self, annotation: Annotation) -> np.ndarray:
+        """-> [J, 3]. COCO's integer positions are the centres of pixels; ours are half a pixel further."""
+        numbers = np.array(annotation["keypoints"], np.float32)
+        if numbers.size != 3 * self.num_keypoints:
+            expected = f"{self.num_keypoints} keypoints have {3 * self.num_keypoints}"
+            raise ValueError(f"{self._name(annotation)} has {numbers.size} numbers for its keypoints; {expected}")
+        points = numbers.reshape(-1, 3)
+        points[:, :2] = np.where(points[:, 2:] > 0, points[:, :2] + 0.5, 0)
+        return points
+
+
+def _clipped_box(box: list[float], height: int, width: int) -> tuple[float, float, float, float]:
+    """COCO's (x, y, width, height) -> (x1, y1, x2, y2) inside the picture."""
+    x, y, box_width, box_height = box
+    x1, x2 = max(0.0, float(x)), min(float(width), float(x + box_width))
+    y1, y2 = max(0.0, float(y)), min(float(height), float(y + box_height))
+    return x1, y1, x2, y2
+
+
+def _load(file: Path) -> dict[str, Any]:
+    try:
+        content = json.loads(file.read_text(encoding="utf-8"))
+    except json.JSONDecodeError as error:
+        raise ValueError(f"{file} is no JSON: {error}") from error
+    if not isinstance(content, dict) or "images" not in content or "categories" not in content:
+        found = f"a {type(content).__name__}" + (f" with {', '.join(content)}" if isinstance(content, dict) else "")
+        raise ValueError(f"{file} is no COCO data set: expected images, annotations and categories, found {found}")
+    return content

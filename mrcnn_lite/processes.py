@@ -1,0 +1,192 @@
+"""Several processes that train one model: starting them, telling them apart, stopping them together.
+
+Either `torchrun` starts them and says in the environment who is who, or `run_processes` does, from Python on any
+system. Each process has its share of every batch; DistributedDataParallel averages their gradients.
+
+Read next: `distributed.py` (what the losses must know of it), `train.py`.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import multiprocessing
+import os
+import pickle
+import signal
+import sys
+import tempfile
+import threading
+import time
+import traceback
+from collections.abc import Callable, Iterator
+from datetime import timedelta
+from multiprocessing.connection import wait
+from multiprocessing.context import SpawnProcess
+from pathlib import Path
+from typing import Any
+
+import torch
+import torch.distributed as dist
+from torch import Tensor
+
+from .devices import PATIENT_OPENMP
+from .distributed import rank, world_size
+
+STOP_FILE = "MRCNN_LITE_STOP_FILE"  # in the environment of processes that run_processes started
+STORE = "MRCNN_LITE_STORE"  # likewise: the file by which they find each other
+PATIENCE = timedelta(hours=6)  # the others wait while the first process evaluates
+GRACE = 10.0  # seconds that the others get to end by themselves when one has failed
+
+
+def launched() -> int:
+    """How many processes the environment speaks of (torchrun's WORLD_SIZE); 1 outside of any."""
+    return int(os.environ.get("WORLD_SIZE", "1"))
+
+
+@contextlib.contextmanager
+def process_group(device: torch.device) -> Iterator[None]:
+    """Join the other processes, if there are any, within the block: NCCL between GPUs, gloo between CPUs."""
+    if launched() == 1 or dist.is_initialized():
+        yield
+        return
+    backend = "nccl" if device.type == "cuda" else "gloo"
+    if device.type == "cuda":
+        torch.cuda.set_device(device)
+    number, count = int(os.environ["RANK"]), launched()
+    store = dist.FileStore(os.environ[STORE], count) if STORE in os.environ else None
+    dist.init_process_group(backend, store=store, rank=number, world_size=count, timeout=PATIENCE)
+    yield
+    dist.destroy_process_group()  # not after an exception: the others would complain before this one has said why
+
+
+def gather(values: Tensor) -> Tensor:
+    """Every process's numbers: [V] -> [world size, V], the same in all of them. One small message."""
+    if world_size() == 1:
+        return values[None]
+    rows = values.new_zeros(world_size(), len(values))
+    rows[rank()] = values
+    dist.all_reduce(rows)  # WHY not all_gather: a sum with zeros does the same and every backend has it
+    return rows
+
+
+@contextlib.contextmanager
+def asked_to_stop() -> Iterator[Callable[[], bool]]:
+    """`with asked_to_stop() as stop`: within, Control-C only makes stop() true; a second one interrupts at once."""
+    if STOP_FILE in os.environ:
+        yield Path(os.environ[STOP_FILE]).exists
+        return
+    asked = threading.Event()
+    if threading.current_thread() is not threading.main_thread():  # signals reach the main thread alone
+        yield asked.is_set
+        return
+    before = signal.getsignal(signal.SIGINT)
+
+    def handle(number: int, frame: Any) -> None:
+        asked.set()
+        os.write(2, b"\nstopping after this step; Control-C again stops at once\n")  # print may be at work: not again
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+
+    signal.signal(signal.SIGINT, handle)
+    try:
+        yield asked.is_set
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+def run_processes(count: int, threads: int, function: Callable[..., Any], /, *args: Any, **options: Any) -> Any:
+    """Call function(*args, **options) in `count` new processes of `threads` threads each -> what the first returned.
+
+    The function (a module's, not a notebook's) finds the others in the environment, as under torchrun. Arguments and
+    result travel as a file. On Control-C the processes are asked to stop and waited for. An exception in one of them
+    ends all and is raised here. No process outlives this one, however it ends.
+    """
+    with tempfile.TemporaryDirectory(prefix="mrcnn_lite-", ignore_cleanup_errors=True) as name:
+        folder = Path(name)
+        try:
+            torch.save((function, args, options), folder / "call")
+        except (pickle.PicklingError, AttributeError, TypeError) as error:
+            message = "the model or the data set cannot be sent to other processes"
+            raise ValueError(f"{message} ({error}): train in one, or under torchrun") from error
+        environment = {"OMP_NUM_THREADS": str(threads), **(PATIENT_OPENMP if threads > 1 else {})}
+        loopback = {"linux": "lo", "darwin": "lo0"}.get(sys.platform)
+        if loopback and "GLOO_SOCKET_IFNAME" not in os.environ:  # else gloo asks for this host's name: it may have none
+            environment["GLOO_SOCKET_IFNAME"] = loopback
+        spawn = multiprocessing.get_context("spawn")
+        children = [spawn.Process(target=_child, args=(number, count, name)) for number in range(count)]
+        with asked_to_stop() as stop:
+            try:
+                with _environment(environment):
+                    for child in children:
+                        child.start()
+                _wait(children, stop, folder / "stop")
+            finally:
+                for child in children:
+                    if child.is_alive():
+                        child.kill()
+        errors = sorted(folder.glob("error-*"), key=lambda path: path.stat().st_mtime_ns)
+        if errors:
+            first, trace = pickle.loads(errors[0].read_bytes())
+            raise first from RuntimeError(f"in process {errors[0].name.split('-')[1]}:\n{trace}")
+        for number, child in enumerate(children):
+            if child.exitcode:
+                raise RuntimeError(f"process {number} of {count} ended with exit code {child.exitcode}: see its output")
+        return torch.load(folder / "result", weights_only=False)
+
+
+def _wait(children: list[SpawnProcess], stop: Callable[[], bool], stop_file: Path) -> None:
+    """Until all have ended; once one has failed, the others get a moment to do so too."""
+    deadline = None
+    while running := [child for child in children if child.exitcode is None]:
+        wait([child.sentinel for child in running], timeout=0.5)
+        if stop() and not stop_file.exists():
+            stop_file.touch()
+        if deadline is None and any(child.exitcode for child in children):
+            deadline = time.monotonic() + GRACE
+        if deadline is not None and time.monotonic() > deadline:
+            return
+
+
+@contextlib.contextmanager
+def _environment(changes: dict[str, str]) -> Iterator[None]:
+    """These environment variables within the block: new processes inherit them before they load torch."""
+    before = {name: os.environ.get(name) for name in changes}
+    os.environ.update(changes)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                os.environ.pop(name, None)
+            else:
+                os.environ[name] = value
+
+
+def _child(number: int, count: int, folder: str) -> None:
+    os.environ.update(RANK=str(number), LOCAL_RANK=str(number), WORLD_SIZE=str(count))
+    os.environ.update({STORE: os.path.join(folder, "store"), STOP_FILE: os.path.join(folder, "stop")})
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent alone hears Control-C, and asks by the stop file
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+    try:
+        function, args, options = torch.load(Path(folder, "call"), map_location="cpu", weights_only=False)
+        result = function(*args, **options)
+        if number == 0:
+            torch.save(result, Path(folder, "result"))
+    except BaseException as error:
+        trace = traceback.format_exc()
+        try:
+            content = pickle.dumps((error, trace))
+            pickle.loads(content)
+        except Exception:
+            content = pickle.dumps((RuntimeError(str(error)), trace))
+        part = Path(folder, f"part-{number}")
+        part.write_bytes(content)
+        part.rename(Path(folder, f"error-{number}"))
+        raise SystemExit(1) from None
+
+
+def _end_with_parent() -> None:
+    """A parent that was killed cannot stop its children: they see its end and follow, before it is started anew."""
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        wait([parent.sentinel])
+        os._exit(1)

@@ -1,0 +1,187 @@
+"""One training step: losses of a batch, their gradients, the change of the weights; alone or with other processes.
+
+`Trainer` holds everything that a step changes and nothing else: what it has after a step is what a checkpoint keeps.
+It takes any module that returns a dictionary of losses for (images, targets), torchvision's detectors as well as ours.
+
+Read next: `train.py`, which makes a run of such steps.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import inspect
+import math
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, NamedTuple
+
+import torch
+import torch.distributed as dist
+from torch import Tensor, nn
+from torch.nn.parallel import DistributedDataParallel
+
+from .batches import Picture, to_device
+from .config import Training
+from .devices import autocast
+from .distributed import world_size
+from .processes import gather
+from .schedule import MovingAverage, make_optimizer, take_step
+
+
+class Report(NamedTuple):
+    """What the processes know of a step after its losses are computed, the same in each of them."""
+
+    losses: dict[str, float]  # each part, mean over processes and accumulation steps
+    notes: list[list[float]]  # what each process added
+
+
+class Trainer:
+    """A model, its optimizer, its moving average: `gradients`, then `update`, is a step.
+
+    model: on `device` already, in train mode, what is frozen frozen. precision: as `devices.precision_on` gave it.
+    """
+
+    def __init__(
+        self,
+        model: nn.Module,
+        settings: Training,
+        *,
+        device: torch.device,
+        precision: str = "float32",
+        accumulate: int = 1,
+    ) -> None:
+        self.model, self.settings = model, settings
+        self.device, self.precision, self.accumulate = device, precision, accumulate
+        self.takes_seeds = takes_seeds(model)
+        self.optimizer = make_optimizer(model, settings)
+        # float16 overflows at 65504 and loses gradients under 6e-8: the scaler keeps them between.
+        self.scaler = torch.amp.GradScaler("cuda", enabled=precision == "float16")
+        self.average = MovingAverage(model, settings.ema) if settings.ema else None
+        self.step = 0
+        self.parallel: nn.Module = model
+        if world_size() > 1:
+            devices = [device.index] if device.type == "cuda" else None
+            self.parallel = DistributedDataParallel(model, device_ids=devices, gradient_as_bucket_view=True)
+
+    def gradients(self, batches: Iterator[list[Picture]], notes: Callable[[], Sequence[float]] = tuple) -> Report:
+        """The losses of the next `accumulate` micro-batches and, in the parameters, their averaged gradients.
+
+        notes: asked, when the work is done, for numbers to tell the other processes. There is one host synchronisation,
+        at the end. Raises NonFiniteLoss, in all processes, if a loss is not finite: which part, and which pictures.
+        """
+        rows, seen, names = [], [], []
+        for part in range(self.accumulate):
+            pictures = next(batches)
+            waits = part < self.accumulate - 1 and isinstance(self.parallel, DistributedDataParallel)
+            with self.parallel.no_sync() if waits else contextlib.nullcontext():  # type: ignore[operator]
+                losses = self._losses(self.parallel, pictures)
+                total = sum(loss.float() for loss in losses.values()) / self.accumulate
+                self.scaler.scale(torch.as_tensor(total)).backward()
+            rows.append(torch.stack([loss.detach().float() for loss in losses.values()]))
+            seen.append(pictures)
+            names = list(losses)
+        told = torch.tensor(list(notes()), dtype=torch.float32, device=self.device)
+        everyone = gather(torch.cat([*rows, told])).tolist()  # the one synchronisation
+        count = len(names)
+        parts = [row[count * a : count * (a + 1)] for row in everyone for a in range(self.accumulate)]
+        mean = {name: sum(values) / len(parts) for name, values in zip(names, zip(*parts))}
+        if not all(math.isfinite(value) for value in mean.values()):
+            self._stop_at(mean, seen)
+        return Report(mean, [row[count * self.accumulate :] for row in everyone])
+
+    def update(self, lr: float) -> None:
+        """Change the weights by the gradients that are there, with this learning rate."""
+        take_step(self.optimizer, lr, self.settings.grad_clip, self.scaler)
+        self.step += 1
+        if self.average is not None:
+            self.average.update(self.model, self.step)
+
+    @contextlib.contextmanager
+    def averaged(self) -> Iterator[nn.Module]:
+        """The model as it is to be used: with the average of its weights, where one is kept, within the block."""
+        with self.average.inside(self.model) if self.average else contextlib.nullcontext():
+            yield self.model
+
+    def state(self) -> dict[str, Any]:
+        """Everything that a step changes, as tensors and plain values."""
+        return {
+            "model": self.model.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+            "scaler": self.scaler.state_dict(),
+            "average": self.average.tensors if self.average else {},
+            "step": self.step,
+        }
+
+    def load_state(self, state: dict[str, Any]) -> None:
+        """Go on where `state()` was taken."""
+        self.model.load_state_dict(state["model"])
+        self.optimizer.load_state_dict(state["optimizer"])
+        self.scaler.load_state_dict(state["scaler"])
+        if self.average is not None:
+            self.average.tensors = {name: tensor.to(self.device) for name, tensor in state["average"].items()}
+        self.step = state["step"]
+
+    def _losses(self, model: nn.Module, pictures: Sequence[Picture]) -> dict[str, Tensor]:
+        inputs = to_device(pictures, self.device)
+        with autocast(self.device, self.precision):
+            return model(*inputs) if self.takes_seeds else model(*inputs[:2])
+
+    def _stop_at(self, losses: dict[str, float], seen: list[list[Picture]]) -> None:
+        """Raise FloatingPointError: each picture is tried alone, so that the message names the right ones."""
+        where = ", ".join(f"{name} is {value}" for name, value in losses.items() if not math.isfinite(value))
+        weights = all(bool(parameter.isfinite().all()) for parameter in self.model.parameters())
+        found, looked_at = [], []
+        with torch.no_grad():  # without gradients the losses ask no other process
+            for picture in (picture for pictures in seen for picture in pictures):
+                looked_at.append(picture.number)
+                alone = self._losses(self.model, [picture])
+                bad = [name for name, loss in alone.items() if not bool(loss.isfinite())]
+                if bad:
+                    found.append((picture.number, bad))
+        if world_size() > 1:
+            gathered: list[Any] = [None] * world_size()
+            dist.all_gather_object(gathered, (found, looked_at))
+            found = [item for part in gathered for item in part[0]]
+            looked_at = [index for part in gathered for index in part[1]]
+        raise NonFiniteLoss(self.step, where, weights, found, looked_at)
+
+
+def takes_seeds(model: nn.Module) -> bool:
+    """Whether model(images, targets, seeds) is possible: ours says so in its signature, torchvision's can't."""
+    return "seeds" in inspect.signature(model.forward).parameters
+
+
+class NonFiniteLoss(FloatingPointError):
+    """A loss was infinite or not a number; the weights are those before the step.
+
+    found: (index in the data set, names of its losses) of each picture that alone gives such a loss. looked_at: all
+    indices of the batch.
+    """
+
+    def __init__(
+        self, step: int, where: str, weights: bool, found: list[tuple[int, list[str]]], looked_at: list[int]
+    ) -> None:
+        super().__init__(step, where, weights, found, looked_at)  # so that it can be pickled
+        self.step, self.where, self.finite_weights = step, where, weights
+        self.found, self.looked_at = found, looked_at
+        self.image_names: dict[int, str] = {}
+
+    def name_images(self, dataset: Any) -> None:
+        """Let the message speak of the data set's names for its pictures, where it has any."""
+        if hasattr(dataset, "image_name"):
+            self.image_names = {index: dataset.image_name(index) for index in self.looked_at}
+
+    def __str__(self) -> str:
+        text = f"the loss of step {self.step + 1} is not finite: {self.where}. "
+        if not self.finite_weights:
+            return text + (
+                "The weights themselves are not: the step before overflowed. A lower learning rate, a longer "
+                "warm-up or grad_clip helps"
+            )
+        if self.found:
+            each = [f"{self._name(index)} ({', '.join(names)})" for index, names in self.found]
+            return text + "By itself, so does each of: " + "; ".join(each)
+        return text + "Only together, pictures: " + "; ".join(map(self._name, self.looked_at))
+
+    def _name(self, index: int) -> str:
+        name = self.image_names.get(index)
+        return f"number {index}" if name is None else f"{name} (number {index})"

@@ -1,0 +1,181 @@
+# ---
+# jupyter:
+#   jupytext:
+#     formats: ipynb,py:percent
+#     text_representation:
+#       extension: .py
+#       format_name: percent
+#   kernelspec:
+#     display_name: Python 3 (ipykernel)
+#     language: python
+#     name: python3
+# ---
+
+# %% [markdown]
+# # 00 · Start here
+#
+# **After this notebook you can** run the course on this machine · load a trained Mask R-CNN and see what it finds · read
+# the dictionary that describes a picture's objects, and the one that a detector answers with.
+#
+# **You need** Python and a little PyTorch. **Paper:** He, Gkioxari, Dollár, Girshick, *Mask R-CNN*, ICCV 2017
+# ([arXiv 1703.06870](https://arxiv.org/abs/1703.06870)), section 1.
+
+# %% [markdown]
+# ## Set-up
+#
+# On your own machine `python3 course.py lab` has installed everything and the next cell only looks around. On Colab it
+# fetches the course first.
+
+# %% tags=["nbval-ignore-output"]
+import subprocess
+import sys
+from pathlib import Path
+
+REPOSITORY = "https://github.com/mrcnn-lite/mrcnn_lite"  # as in pyproject.toml; a test holds the two equal
+
+if "google.colab" in sys.modules and not Path("mrcnn_lite").exists():
+    subprocess.run(["git", "clone", "--quiet", "--depth", "1", REPOSITORY, "mrcnn_lite"], check=True)
+    subprocess.run([sys.executable, "-m", "pip", "install", "--quiet", "-e", "mrcnn_lite"], check=True)
+    sys.path.insert(0, "mrcnn_lite")  # pip's link is read when Python starts; this one has started
+
+import torch
+import torchvision
+
+import mrcnn_lite as m
+from mrcnn_lite.devices import choose_device
+from mrcnn_lite.visualize import draw, show, side_by_side
+
+torch.set_num_threads(1)  # one thread: a busy neighbour can make two many times slower than one
+device = choose_device(None)
+print(f"torch {torch.__version__}, torchvision {torchvision.__version__}, device {device}")
+
+# %%
+ASSETS = next(p for p in (Path("assets"), Path("../assets"), Path("mrcnn_lite/assets")) if p.exists())
+
+# %% [markdown]
+# ## A trained model
+#
+# Six geometric shapes, rotated, textured, covering one another: a data set that is drawn here, so nothing has to be
+# downloaded. The model below was trained on 8,000 such pictures for six minutes on two CPU cores; it has not seen these.
+
+# %%
+model = m.load(ASSETS / "shapes.safetensors", device)
+shapes = m.open_dataset("shapes", split="val", length=200, progress=False)
+print(model.class_names)
+print(f"{sum(p.numel() for p in model.parameters()):,} parameters, heads: {list(model.heads)}")
+
+# %% tags=["nbval-ignore-output"]
+pictures, truths = zip(*[shapes[i] for i in range(8)])
+found = model.detect([picture.to(device) for picture in pictures])
+sure = [{name: values[d["scores"] > 0.5].cpu() for name, values in d.items()} for d in found]
+show(
+    side_by_side(pictures, sure, truths, shapes.class_names, panel=256),
+    "Eight pairs of pictures of coloured shapes with their masks outlined: the truth left, the prediction right",
+)
+
+# %% [markdown]
+# Left of each pair is the truth, right what the model says. Look for three things: a shape **partly hidden** by another
+# has a mask of its visible part only; **touching** shapes of one class are told apart; the outline follows the shape to
+# about a pixel. A classifier could do none of this, a box detector only the second.
+
+# %% [markdown]
+# ## What a target is
+#
+# A picture is a tensor of numbers in 0..1, shape `[3, H, W]`. Its *target* says what is in it, object by object.
+
+# %%
+picture, target = shapes[0]
+print("picture", tuple(picture.shape), picture.dtype)
+for name, value in target.items():
+    print(f"{name:10}", tuple(value.shape) if hasattr(value, "shape") else value)
+
+# %% [markdown]
+# With G objects:
+#
+# | key | shape | meaning |
+# | --- | --- | --- |
+# | `boxes` | `[G, 4]` | x1, y1, x2, y2 in pixels; the width is x2 − x1 |
+# | `labels` | `[G]` | classes 1, 2, …; 0 is the background and never an object |
+# | `masks` | `[G, H, W]` | 1 where the object is visible |
+# | `image_id`, `area`, `iscrowd` | | what the COCO evaluation needs |
+#
+# The box is the smallest that holds the mask. Check it on the first object:
+
+# %%
+rows, columns = target["masks"][0].nonzero().T
+box = [columns.min(), rows.min(), columns.max() + 1, rows.max() + 1]  # + 1: pixel j covers [j, j + 1)
+print("from the mask:", [int(side) for side in box])
+print("in the target:", [int(side) for side in target["boxes"][0]])
+
+# %% [markdown]
+# ## What a detector answers
+#
+# The same keys, a `score` for each object, and the small mask that the network really predicts: M × M numbers inside the
+# box, enlarged to the picture at the very end.
+
+# %%
+detection = model.detect([picture.to(device)])[0]
+best = [int(label) for label in detection["labels"][:3].cpu()]
+print("the three surest:", [model.class_names[label] for label in best])
+print({name: tuple(values.shape[1:]) for name, values in detection.items()})
+
+# %% tags=["nbval-ignore-output"]
+prob = detection["mask_probs"][0].cpu()
+small = (prob[None].expand(3, -1, -1) * 255).byte()
+show(
+    small.permute(1, 2, 0).numpy().repeat(8, 0).repeat(8, 1),
+    "The 28 by 28 mask of the surest object, enlarged, in grey",
+)
+
+# %% [markdown]
+# ## Real pictures
+#
+# The same network, trained on 403 microscopy pictures with one class, *nucleus*. The two pictures below ship with
+# scikit-image: stained tissue, and a single cell. Neither is of the kind it was trained on, and it shows: say which
+# errors you see before you read on.
+
+# %%
+from skimage import data
+
+nuclei_model = m.load(ASSETS / "nuclei.safetensors", device)
+tissue = torch.from_numpy(data.immunohistochemistry()[:256, :256].copy()).permute(2, 0, 1) / 255
+cell = torch.from_numpy(data.cell().copy())[None].expand(3, -1, -1) / 255
+cell = torch.nn.functional.interpolate(cell[None], scale_factor=0.5, mode="bilinear", antialias=True)[0]
+print(nuclei_model.class_names, tuple(tissue.shape), tuple(cell.shape))
+
+# %% tags=["nbval-ignore-output"]
+for name, photograph in (("stained tissue", tissue), ("a single cell", cell)):
+    nuclei = nuclei_model.detect([photograph.to(device)])[0]
+    nuclei = {key: values[nuclei["scores"] > 0.5].cpu() for key, values in nuclei.items()}
+    print(f"{name}: {len(nuclei['boxes'])} found")
+    show(draw(photograph, nuclei, nuclei_model.class_names, boxes=False, labels=False, scale=2),
+         f"Microscopy picture of {name} with the masks of the nuclei found in it")  # fmt: skip
+
+# %% [markdown]
+# The masks are good where the picture resembles the training pictures, and objects are missed or invented where it does
+# not: a detector knows what it has seen. Chapter 12 trains it on pictures of your own.
+
+# %% [markdown]
+# ## With a network: the nuclei themselves
+#
+# This cell uses the nuclei (BBBC038, the 2018 Data Science Bowl; Caicedo et al., Nature Methods 2019) if they are on this
+# machine, downloads them if there is a network, and otherwise says what is missing. Everything before works without.
+
+# %% tags=["nbval-ignore-output"]
+from mrcnn_lite.data import DownloadError, sources
+
+try:
+    sources.get("nuclei", progress=False)
+    nuclei = m.open_dataset("nuclei", split="val", limit=10)
+    print(m.evaluate(nuclei_model, nuclei, progress=False))
+except DownloadError as error:
+    print(error)
+
+# %% [markdown]
+# ## Recap
+#
+# - Instance segmentation answers with one **mask, class, box and score for each object**.
+# - A target is a dictionary of boxes, labels and masks, object by object; a detection has the same keys and scores.
+# - Mask R-CNN predicts a small mask inside each box. How, is what the next chapters build.
+#
+# **Glossary:** instance 인스턴스 · mask 마스크 · bounding box 경계 상자 · score 점수 · background 배경

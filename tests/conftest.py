@@ -1,0 +1,58 @@
+"""What every test gets: one thread, the same random numbers each time, shared data by name, no GPU tests without one.
+
+The seeds are set before each test, so that a test that fails once fails again, alone as in company. Hypothesis
+draws the same examples on every run for the same reason.
+"""
+
+from __future__ import annotations
+
+import os
+
+# Before torch starts: a second thread gains little and, beside a busy neighbour, costs a lot.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+os.environ.setdefault("MPLBACKEND", "Agg")
+
+import random
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import hypothesis
+import numpy as np
+import pytest
+import torch
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))  # course.py stands beside the package, not in it
+torch.set_num_threads(1)
+hypothesis.settings.register_profile("reproducible", deadline=None, derandomize=True, print_blob=False)
+hypothesis.settings.load_profile("reproducible")
+
+
+@pytest.fixture(autouse=True)
+def same_random_numbers() -> None:
+    random.seed(0)
+    np.random.seed(0)
+    torch.manual_seed(0)
+
+
+@pytest.fixture(scope="session")
+def shared_data() -> Callable[[str], Path]:
+    """`shared_data("nuclei")` is the folder of a data set that the project does not carry; skips where it is absent."""
+
+    def find(name: str) -> Path:
+        from mrcnn_lite.data import locate
+
+        path = locate(name)
+        if path is None:
+            pytest.skip(f"the data set '{name}' is not on this machine (MRCNN_LITE_DATA can say where it is)")
+        return Path(path)
+
+    return find
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    if torch.cuda.is_available():
+        return
+    for item in items:
+        if item.get_closest_marker("gpu"):
+            item.add_marker(pytest.mark.skip(reason="needs a CUDA device"))

@@ -1,0 +1,106 @@
+"""data/dataset.py: the one format of targets, and the ground truth as COCO has it."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+import torch
+from pycocotools import mask as rle
+from torch.utils.data import DataLoader
+
+from mrcnn_lite.data.dataset import Dataset, Objects, collate, flip_permutation
+from mrcnn_lite.data.instances import mask_boxes
+from mrcnn_lite.data.synthetic import Synthetic
+
+
+class TwoPictures(Dataset):
+    """One picture with two objects and two keypoints each, one picture without objects."""
+
+    class_names = ("background", "cat", "dog")
+    keypoint_names = ("left_ear", "right_ear")
+    skeleton = ((0, 1),)
+
+    def __init__(self):
+        self.reads = 0
+
+    def __len__(self):
+        return 2
+
+    def read(self, i):
+        self.reads += 1
+        image = np.full((6, 8, 3), 255 * i, np.uint8)
+        masks = np.zeros((2 * (1 - i), 6, 8), np.uint8)
+        if i == 0:
+            masks[0, 1:3, 2:5] = 1
+            masks[1, 4, 7] = 1
+        points = np.array([[[2.5, 1.5, 2], [4.5, 2.5, 1]], [[7.5, 4.5, 2], [0, 0, 0]]], np.float32)[: len(masks)]
+        labels = np.array([2, 1], np.int64)[: len(masks)]
+        return image, Objects(labels, mask_boxes(masks), masks, masks.sum((1, 2)), points)
+
+
+def test_the_target_format():
+    image, target = TwoPictures()[0]
+    assert image.shape == (3, 6, 8) and image.dtype == torch.float32
+    assert target["boxes"].tolist() == [[2, 1, 5, 3], [7, 4, 8, 5]] and target["boxes"].dtype == torch.float32
+    assert target["labels"].tolist() == [2, 1] and target["labels"].dtype == torch.int64
+    assert target["masks"].dtype == torch.uint8 and target["masks"].sum((1, 2)).tolist() == [6, 1]
+    assert target["area"].tolist() == [6, 1] and target["iscrowd"].tolist() == [0, 0]
+    assert target["keypoints"].shape == (2, 2, 3) and target["keypoints"].dtype == torch.float32
+    assert target["image_id"] == 1
+
+
+def test_a_picture_without_objects_has_empty_tensors_of_the_right_shapes():
+    image, target = TwoPictures()[1]
+    assert image.min() == 1.0
+    shapes = {key: tuple(target[key].shape) for key in ("boxes", "labels", "masks", "keypoints", "area")}
+    assert shapes == {"boxes": (0, 4), "labels": (0,), "masks": (0, 6, 8), "keypoints": (0, 2, 3), "area": (0,)}
+
+
+def test_a_data_set_is_a_sequence():
+    dataset = TwoPictures()
+    assert len(list(dataset)) == 2
+    assert (dataset[-1][0] == dataset[1][0]).all()
+    with pytest.raises(IndexError, match="picture 2 of a data set of 2"):
+        dataset[2]
+
+
+def test_ground_truth_by_hand():
+    truth = TwoPictures().coco_ground_truth()
+    json.dumps(truth)  # plain Python throughout
+    assert truth["image_ids"] == [1, 2]
+    assert truth["images"][1] == {"id": 2, "file_name": "000002.png", "width": 8, "height": 6}
+    assert [category["name"] for category in truth["categories"]] == ["cat", "dog"]
+    assert truth["categories"][0]["skeleton"] == [[1, 2]]
+    first, second = truth["annotations"]
+    assert [first["id"], second["id"]] == [1, 2]
+    assert first["bbox"] == [2, 1, 3, 2] and first["category_id"] == 2 and first["area"] == 6
+    assert rle.decode(first["segmentation"]).sum() == 6 and not first["iscrowd"]
+    # COCO's integer positions are pixel centres: half a pixel less than ours.
+    assert first["keypoints"] == [2, 1, 2, 4, 2, 1] and first["num_keypoints"] == 2
+    assert second["keypoints"] == [7, 4, 2, 0, 0, 0] and second["num_keypoints"] == 1
+
+
+def test_labels_outside_the_classes_have_no_coco_id():
+    dataset = TwoPictures()
+    assert dataset.to_coco_id(2) == 2
+    for label in (0, 3):
+        with pytest.raises(ValueError, match=r"labels are 1\.\.2"):
+            dataset.to_coco_id(label)
+
+
+def test_keypoint_names_say_what_a_mirror_swaps_and_how_exact_they_are():
+    assert flip_permutation(("nose", "left_eye", "right_eye", "tail")) == (0, 2, 1, 3)
+    dataset = TwoPictures()
+    assert dataset.keypoint_flip == (1, 0) and dataset.num_keypoints == 2
+    assert dataset.keypoint_sigmas == (0.035, 0.035)
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_a_data_loader_reads_the_same_with_any_number_of_workers(workers, tmp_path, monkeypatch):
+    monkeypatch.setenv("MRCNN_LITE_CACHE", str(tmp_path))
+    dataset = Synthetic("shapes", length=6, size=48, progress=False)
+    loader = DataLoader(dataset, batch_size=3, collate_fn=collate, num_workers=workers)
+    pictures = [image for images, targets in loader for image in images]
+    assert len(pictures) == 6 and all((picture == dataset[i][0]).all() for i, picture in enumerate(pictures))

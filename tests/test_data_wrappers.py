@@ -1,0 +1,79 @@
+"""data/wrappers.py: subsets and memory change nothing of what they hold."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from mrcnn_lite.data.dataset import Dataset, Objects
+from mrcnn_lite.data.instances import mask_boxes
+from mrcnn_lite.data.wrappers import InMemory, Subset
+
+
+class TwoPictures(Dataset):
+    """One picture with two objects and two keypoints each, one picture without objects."""
+
+    class_names = ("background", "cat", "dog")
+    keypoint_names = ("left_ear", "right_ear")
+    skeleton = ((0, 1),)
+
+    def __init__(self):
+        self.reads = 0
+
+    def __len__(self):
+        return 2
+
+    def read(self, i):
+        self.reads += 1
+        image = np.full((6, 8, 3), 255 * i, np.uint8)
+        masks = np.zeros((2 * (1 - i), 6, 8), np.uint8)
+        if i == 0:
+            masks[0, 1:3, 2:5] = 1
+            masks[1, 4, 7] = 1
+        points = np.array([[[2.5, 1.5, 2], [4.5, 2.5, 1]], [[7.5, 4.5, 2], [0, 0, 0]]], np.float32)[: len(masks)]
+        labels = np.array([2, 1], np.int64)[: len(masks)]
+        return image, Objects(labels, mask_boxes(masks), masks, masks.sum((1, 2)), points)
+
+
+def test_subset_keeps_ids_and_truth():
+    dataset = Subset(TwoPictures(), [1])
+    assert len(dataset) == 1 and dataset[0][1]["image_id"] == 2
+    assert dataset.coco_ground_truth()["image_ids"] == [2]
+    assert dataset.coco_ground_truth()["annotations"] == []
+    assert len(Subset(TwoPictures(), 5)) == 2 and len(Subset(TwoPictures(), 1)) == 1
+    assert dataset.class_names == TwoPictures.class_names and dataset.keypoint_flip == (1, 0)
+    with pytest.raises(IndexError):
+        Subset(TwoPictures(), [3])
+
+
+def test_memory_reads_once_and_changes_nothing():
+    plain = TwoPictures()
+    kept = InMemory(plain)
+    first = [kept[i] for i in range(2)]
+    reads = plain.reads
+    for i in range(2):
+        for (image, target), (other_image, other) in ((first[i], kept[i]), (plain[i], kept[i])):
+            assert (image == other_image).all()
+            assert all(np.array_equal(target[key], other[key]) for key in target)
+    assert plain.reads == reads + 2  # those of plain[i] only
+    assert kept.coco_ground_truth() == plain.coco_ground_truth()
+
+
+def test_memory_stops_at_its_budget():
+    plain = TwoPictures()
+    kept = InMemory(plain, budget=160)  # one picture is 144 bytes, and its masks 7
+    for _ in range(3):
+        kept[0], kept[1]
+    assert plain.reads == 1 + 3
+
+
+def test_what_is_done_to_a_target_does_not_reach_the_memory():
+    kept = InMemory(TwoPictures())
+    for _ in range(2):
+        image, target = kept[0]
+        assert image.max() == 0 and target["masks"].sum() == 7 and target["boxes"][0, 0] == 2
+        image += 1
+        target["masks"] += 1
+        target["boxes"] += 1
+        target["keypoints"] += 1
+    assert kept[0][1]["keypoints"][0, 0].tolist() == [2.5, 1.5, 2]

@@ -1,0 +1,50 @@
+"""notebooks/: a notebook says what its text says, carries outputs and nothing that changes from run to run."""
+
+import re
+from pathlib import Path
+
+import jupytext
+import nbformat
+import pytest
+
+ROOT = Path(__file__).parents[1]
+TEXTS = sorted((ROOT / "notebooks").glob("[0-9][0-9]_*.py"))
+
+
+@pytest.mark.parametrize("text", TEXTS, ids=lambda path: path.stem)
+def test_notebook_and_text_say_the_same(text):
+    source = jupytext.read(text)
+    notebook = nbformat.read(text.with_suffix(".ipynb"), as_version=4)
+    cells = lambda book: [(c.cell_type, c.source, c.metadata.get("tags", [])) for c in book.cells]  # noqa: E731
+    assert cells(notebook) == cells(source)
+
+
+@pytest.mark.parametrize("text", TEXTS, ids=lambda path: path.stem)
+def test_outputs_are_there_small_and_clean(text):
+    path = text.with_suffix(".ipynb")
+    notebook = nbformat.read(path, as_version=4)
+    nbformat.validate(notebook)
+    code = [cell for cell in notebook.cells if cell.cell_type == "code"]
+    assert path.stat().st_size < 500 * 1024
+    assert "widgets" not in notebook.metadata
+    assert all(cell.execution_count for cell in code) and any(cell.outputs for cell in code)
+    assert not [output for cell in code for output in cell.outputs if output.output_type == "error"]
+    assert not [cell.metadata for cell in notebook.cells if "execution" in cell.metadata]
+
+
+@pytest.mark.parametrize("text", TEXTS, ids=lambda path: path.stem)
+def test_every_picture_has_alt_text(text):
+    notebook = nbformat.read(text.with_suffix(".ipynb"), as_version=4)
+    for cell in notebook.cells:
+        for output in cell.get("outputs", []):
+            if "image/png" in output.get("data", {}):
+                assert len(output["metadata"].get("image/png", {}).get("alt", "")) > 20
+        for alt in re.findall(r"!\[([^\]]*)\]", cell.source if cell.cell_type == "markdown" else ""):
+            assert len(alt) > 20
+
+
+@pytest.mark.parametrize("text", TEXTS, ids=lambda path: path.stem)
+def test_the_repository_is_that_of_pyproject(text):
+    project = (ROOT / "pyproject.toml").read_text()
+    for address in re.findall(r'REPOSITORY = "([^"]+)"', text.read_text()):
+        assert f'Repository = "{address}"' in project

@@ -1,0 +1,147 @@
+"""Processes: started, told apart, ended together. Their functions are here, since the children import this file."""
+
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+import threading
+import time
+from pathlib import Path
+
+import pytest
+import torch
+
+from mrcnn_lite.distributed import rank, world_size
+from mrcnn_lite.processes import asked_to_stop, gather, launched, process_group, run_processes
+
+
+def meet(values, fail_in=None):
+    """Every process tells its number and its threads."""
+    assert launched() == 2
+    with process_group(torch.device("cpu")):
+        if rank() == fail_in:
+            raise LookupError(f"process {rank()} of {world_size()} gives up")
+        everyone = gather(torch.tensor([float(rank()), *values, float(torch.get_num_threads())]))
+        # A number that is not finite stays in its process's row.
+        broken = gather(torch.tensor([float("nan") if rank() else 1.0]))
+        return rank(), everyone, broken
+
+
+def test_two_processes_meet():
+    number, everyone, broken = run_processes(2, 1, meet, [5.0])
+    assert number == 0  # the first one's result
+    assert everyone.tolist() == [[0, 5, 1], [1, 5, 1]]
+    assert broken[0].item() == 1 and broken[1].isnan()
+    assert launched() == 1 and world_size() == 1  # nothing is left in this process
+
+
+def test_an_exception_in_one_ends_all_and_is_raised_here():
+    start = time.monotonic()
+    with pytest.raises(LookupError, match="process 1 of 2 gives up") as caught:
+        run_processes(2, 1, meet, [], fail_in=1)
+    assert "in process 1" in str(caught.value.__cause__)
+    assert time.monotonic() - start < 60
+
+
+def alone():
+    return torch.get_num_threads(), os.environ.get("GOMP_SPINCOUNT")
+
+
+def test_processes_of_several_threads_do_not_spin():
+    assert run_processes(1, 2, alone) == (2, "0")
+    assert "GOMP_SPINCOUNT" not in os.environ
+
+
+def test_what_cannot_be_sent_is_said():
+    with pytest.raises(ValueError, match="cannot be sent to other processes"):
+        run_processes(2, 1, lambda: None)
+
+
+def test_one_process_gathers_itself_and_needs_no_group():
+    with process_group(torch.device("cpu")):
+        assert world_size() == 1
+        assert gather(torch.tensor([1.0, 2.0])).tolist() == [[1, 2]]
+
+
+def test_control_c_is_noted_and_the_second_interrupts():
+    before = signal.getsignal(signal.SIGINT)
+    with asked_to_stop() as stop:
+        assert not stop()
+        signal.raise_signal(signal.SIGINT)
+        assert stop()
+        with pytest.raises(KeyboardInterrupt):
+            signal.raise_signal(signal.SIGINT)
+    assert signal.getsignal(signal.SIGINT) is before
+
+
+def test_in_another_thread_there_are_no_signals_to_hear():
+    answers = []
+
+    def ask():
+        with asked_to_stop() as stop:
+            answers.append(stop())
+
+    thread = threading.Thread(target=ask)
+    thread.start()
+    thread.join()
+    assert answers == [False]
+
+
+def until_stopped(folder):
+    """Says its process id, waits until it is asked to stop."""
+    Path(folder, f"pid-{os.environ['RANK']}").write_text(str(os.getpid()))
+    with asked_to_stop() as stop:
+        while not stop():
+            time.sleep(0.05)
+    return "stopped in peace"
+
+
+def wait_for(condition, seconds=60.0):
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, "waited in vain"
+        time.sleep(0.05)
+
+
+def test_control_c_reaches_the_children_as_a_question(tmp_path):
+    both = [tmp_path / "pid-0", tmp_path / "pid-1"]
+
+    def interrupt():
+        wait_for(lambda: all(path.exists() for path in both))
+        os.kill(os.getpid(), signal.SIGINT)
+
+    threading.Thread(target=interrupt).start()
+    assert run_processes(2, 1, until_stopped, tmp_path) == "stopped in peace"
+
+
+ORPHANS = """
+    import sys
+    sys.path.insert(0, sys.argv[1])
+    from mrcnn_lite.processes import run_processes
+    from test_processes import until_stopped
+
+    if __name__ == "__main__":
+        run_processes(2, 1, until_stopped, sys.argv[2])
+"""
+
+
+def is_alive(pid):
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    state = Path(f"/proc/{pid}/stat")
+    return not (state.exists() and state.read_text().rsplit(")", 1)[1].split()[0] == "Z")  # a zombie is dead
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="asks the system by POSIX signals")
+def test_no_child_outlives_a_parent_that_was_killed(tmp_path):
+    script = tmp_path / "orphans.py"
+    script.write_text(textwrap.dedent(ORPHANS))
+    parent = subprocess.Popen([sys.executable, script, str(Path(__file__).parent), str(tmp_path)])
+    paths = [tmp_path / "pid-0", tmp_path / "pid-1"]
+    wait_for(lambda: all(path.exists() and path.read_text() for path in paths))
+    parent.kill()
+    parent.wait()
+    wait_for(lambda: not any(is_alive(int(path.read_text())) for path in paths), 20)
