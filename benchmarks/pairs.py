@@ -1,7 +1,8 @@
 """Pairs of models for the benchmarks: ours and torchvision's, same weights, same results, and pictures for them.
 
 The weights are random (nothing is downloaded) but calm: activations neither explode nor vanish, scores and boxes differ
-from place to place, and every picture fills its 100 detections, as in a busy photograph. Ours is set to torchvision's
+from place to place, and every picture fills its 100 detections, as in a busy photograph. An RoI is positive from an IoU
+of POSITIVE_IOU, so that training has about as many positives as with an RPN that knows its objects. Ours is set to torchvision's
 conventions (anchors, half a pixel), which cost the same, so that both can be held to give the same detections.
 """
 
@@ -18,6 +19,8 @@ from mrcnn_lite.build import build_model
 from mrcnn_lite.config import Config
 from mrcnn_lite.model import MaskRCNN
 from mrcnn_lite.torchvision_models import from_torchvision, torchvision_peer
+
+POSITIVE_IOU = 0.2  # instead of 0.5
 
 
 @dataclass
@@ -41,9 +44,10 @@ class Pair:
 def tiny(batch: int = 8, side: int = 128) -> Pair:
     """The preset for two CPU cores, and torchvision's Mask R-CNN of the same size."""
     config = Config.tiny(min_size=side, max_size=side, half_pixel=False, torchvision_anchors=True)
+    config = config.replace(fg_iou=POSITIVE_IOU, bg_iou=POSITIVE_IOU)
     torch.manual_seed(0)
     theirs = torchvision_peer(config)
-    calm(theirs)
+    calm(theirs, spread=0.3)
     ours = build_model(config)
     # Both list their parts in the same order; torchvision's masks have a channel for the background in front.
     mine, other = ours.state_dict().values(), theirs.state_dict().values()
@@ -59,7 +63,12 @@ def resnet50(batch: int = 1, height: int = 800, width: int = 1088) -> Pair:
 
     torch.manual_seed(0)
     theirs: Any = maskrcnn_resnet50_fpn(
-        weights=None, weights_backbone=None, min_size=min(height, width), max_size=max(height, width)
+        weights=None,
+        weights_backbone=None,
+        min_size=min(height, width),
+        max_size=max(height, width),
+        box_fg_iou_thresh=POSITIVE_IOU,
+        box_bg_iou_thresh=POSITIVE_IOU,
     )
     # Without weights torchvision takes BatchNorm and trains all of it; with its weights it is like this:
     for name, module in list(theirs.backbone.body.named_modules()):
@@ -68,19 +77,19 @@ def resnet50(batch: int = 1, height: int = 800, width: int = 1088) -> Pair:
             setattr(theirs.backbone.body.get_submodule(parent), child, FrozenBatchNorm2d(module.num_features))
     for name, parameter in theirs.backbone.body.named_parameters():
         parameter.requires_grad_(name.startswith(("layer2", "layer3", "layer4")))
-    calm(theirs)
+    calm(theirs, spread=3.0)
     return Pair(from_torchvision(theirs), theirs, *pictures(batch, height, width, 91, objects=16))
 
 
-def calm(model: Any) -> None:
-    """Random weights that behave: see the head of this file."""
+def calm(model: Any, spread: float) -> None:
+    """Random weights that behave: see the head of this file. spread: of the class layer's weights."""
     generator = torch.Generator().manual_seed(1)
     for name, tensor in [*model.backbone.named_parameters(), *model.backbone.named_buffers()]:
         if name.endswith("bn3.weight"):  # the last norm of a block of ResNet-50: else activations explode
             tensor.data.fill_(0.2)
     heads = model.roi_heads
     layers = [(model.rpn.head.cls_logits, 0.05), (model.rpn.head.bbox_pred, 0.02)]
-    layers += [(heads.box_predictor.cls_score, 0.3), (heads.box_predictor.bbox_pred, 0.02)]
+    layers += [(heads.box_predictor.cls_score, spread), (heads.box_predictor.bbox_pred, 0.02)]
     layers += [(heads.mask_predictor.mask_fcn_logits, 0.5)]
     for layer, std in layers:
         layer.weight.data.normal_(0, std, generator=generator)

@@ -25,6 +25,11 @@ class FrozenBatchNorm2d(nn.Module):
     neither `train()` nor an optimiser can wake them up.
     """
 
+    weight: Tensor
+    bias: Tensor
+    running_mean: Tensor
+    running_var: Tensor
+
     def __init__(self, channels: int, eps: float = 1e-5) -> None:
         super().__init__()
         self.eps = eps
@@ -43,16 +48,20 @@ class FrozenBatchNorm2d(nn.Module):
         super()._load_from_state_dict(state_dict, prefix, *args, **kwargs)
 
 
-def norm_layer(name: str, eps: float = 1e-5) -> NormLayer | None:
-    """The function channels -> norm for "frozen_bn", "bn", "gn" (32 groups, Wu & He 2018); None for "none"."""
-    norms: dict[str, NormLayer | None] = {
+def norm_layer(name: str, eps: float = 1e-5) -> NormLayer:
+    """The function channels -> norm for "frozen_bn", "bn" and "gn" (32 groups, Wu & He 2018)."""
+    norms: dict[str, NormLayer] = {
         "frozen_bn": lambda channels: FrozenBatchNorm2d(channels, eps=eps),
         "bn": lambda channels: nn.BatchNorm2d(channels, eps=eps),
         # WHY the largest fitting divisor: narrow models have fewer than 32 channels, or not a multiple of 32.
         "gn": lambda channels: nn.GroupNorm(max(g for g in range(1, 33) if channels % g == 0), channels, eps=eps),
-        "none": None,
     }
     return norms[name]
+
+
+def optional_norm_layer(name: str) -> NormLayer | None:
+    """`norm_layer`, or None for "none"."""
+    return None if name == "none" else norm_layer(name)
 
 
 def convolution(channels: int, out_channels: int, kernel: int, norm: NormLayer | None) -> nn.Sequential:
@@ -120,7 +129,7 @@ def shortcut(channels: int, out_channels: int, stride: int, norm: NormLayer) -> 
 
 
 # name: block, blocks a stage (res2..res5), width of res2, groups, group width
-RESNETS: dict[str, tuple[type[nn.Module], tuple[int, ...], int, int, int]] = {
+RESNETS: dict[str, tuple[type[BasicBlock] | type[Bottleneck], tuple[int, ...], int, int, int]] = {
     "resnet18": (BasicBlock, (2, 2, 2, 2), 64, 1, 64),
     "resnet34": (BasicBlock, (3, 4, 6, 3), 64, 1, 64),
     "resnet50": (Bottleneck, (3, 4, 6, 3), 64, 1, 64),
@@ -136,20 +145,19 @@ RESNETS: dict[str, tuple[type[nn.Module], tuple[int, ...], int, int, int]] = {
 def stage(name: str, number: int, norm: NormLayer, stride: int) -> nn.Sequential:
     """Stage res`number` (2..5) of the network called `name`; its first block carries the stride."""
     block, depths, base, groups, group_width = RESNETS[name]
-    expansion: int = block.expansion  # type: ignore[assignment]
     width = base * 2 ** (number - 2)
-    channels = base if number == 2 else width // 2 * expansion
+    channels = base if number == 2 else width // 2 * block.expansion
     blocks = []
     for i in range(depths[number - 2]):
         blocks.append(block(channels, width, stride if i == 0 else 1, norm, groups, group_width))
-        channels = width * expansion
+        channels = width * block.expansion
     return nn.Sequential(*blocks)
 
 
 def stage_channels(name: str) -> list[int]:
     """Channels of C2, C3, C4, C5: [256, 512, 1024, 2048] for ResNet-50 and deeper."""
     block, _, base, _, _ = RESNETS[name]
-    return [base * 2**i * block.expansion for i in range(4)]  # type: ignore[operator]
+    return [base * 2**i * block.expansion for i in range(4)]
 
 
 class ResNet(nn.Module):

@@ -11,7 +11,7 @@ from __future__ import annotations
 from torch import nn
 
 from .anchors import AnchorGrid
-from .backbone import ResNet, initialise, norm_layer, stage, stage_channels
+from .backbone import ResNet, initialise, norm_layer, optional_norm_layer, stage, stage_channels
 from .box_head import BoxHead, averaged, fully_connected
 from .config import Config
 from .fpn import FPN, LastMap, Pyramid
@@ -61,7 +61,7 @@ def build_fpn(config: Config) -> MaskRCNN:
     body = ResNet(config.backbone, norm, last=5, frozen_stages=config.frozen_stages)
     initialise(body)
     strides = [4, 8, 16, 32, 64][: len(config.anchor_sizes)]
-    fpn_norm = norm_layer(config.fpn_norm)
+    fpn_norm = optional_norm_layer(config.fpn_norm)
     fpn = FPN(stage_channels(config.backbone), config.fpn_channels, fpn_norm, extra_level=len(strides) == 5)
     return with_fpn_heads(config, Pyramid(body, fpn), config.fpn_channels, strides, roi_strides=strides[:4])
 
@@ -70,7 +70,7 @@ def with_fpn_heads(
     config: Config, backbone: nn.Module, channels: int, rpn_strides: list[int], roi_strides: list[int]
 ) -> MaskRCNN:
     """The heads of Figure 4, right: each has its own crop and its own layers."""
-    head_norm = norm_layer(config.head_norm)
+    head_norm = optional_norm_layer(config.head_norm)
     pooler = roi_pooler(config, config.box_size, roi_strides)
     body = fully_connected(channels, config.box_size, config.box_convs, config.box_fcs, head_norm)
     heads: dict[str, nn.Module] = {"box": box_head(config, pooler, body, config.box_fcs[-1])}
@@ -137,7 +137,7 @@ def mask_head(config: Config, pooler: RoIPooler, body: nn.Module, channels: int,
     num_masks = (1 if config.class_agnostic_mask else config.num_classes - 1) + mask_loss.extra_masks
     layers: MaskFCN | MaskMLP
     if config.mask_head == "fcn":
-        norm = norm_layer(config.head_norm)
+        norm = optional_norm_layer(config.head_norm)
         layers = MaskFCN(channels, config.mask_layers, config.mask_deconv, num_masks, norm)
     else:
         layers = MaskMLP(channels, crop, config.mask_layers, config.mask_size, num_masks)

@@ -183,18 +183,10 @@ class Config:
             require(0 < getattr(self, name) <= 1, f"{name} is {getattr(self, name)}, expected in (0, 1]")
         for name in ("rpn_nms_iou", "nms_iou", "score_threshold"):
             require(0 <= getattr(self, name) <= 1, f"{name} is {getattr(self, name)}, expected 0..1")
-        positive = (
-            "min_size",
-            "size_divisor",
-            "fpn_channels",
-            "rpn_layers",
-            "rpn_samples",
-            "roi_samples",
-            "box_size",
-        )
-        positive += ("rpn_pre_nms_train", "rpn_pre_nms_test", "rpn_post_nms_train", "rpn_post_nms_test")
-        positive += ("mask_roi_size", "mask_size", "keypoint_roi_size", "max_detections")
-        for name in positive:
+        positive = "min_size size_divisor fpn_channels rpn_layers rpn_samples roi_samples box_size mask_roi_size"
+        positive += " rpn_pre_nms_train rpn_pre_nms_test rpn_post_nms_train rpn_post_nms_test"
+        positive += " mask_size keypoint_roi_size max_detections"
+        for name in positive.split():
             require(getattr(self, name) >= 1, f"{name} is {getattr(self, name)}, expected at least 1")
         require(
             self.sampling_ratio >= 0,

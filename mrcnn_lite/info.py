@@ -83,7 +83,8 @@ class Description(Cost):
     def __str__(self) -> str:
         unit, name = (1e9, "GMAC") if self.macs > 1e10 else (1e6, "MMAC")
         lines = [
-            f"one picture of {_by(self.image_size)} pixels (height x width), network input {_by(self.input_size)}\n",
+            f"one picture of {_by(self.image_size)} pixels (height x width), network input {_by(self.input_size)}",
+            "",
             f"{'':{_NAME}}{'output':{_SHAPE}}{'parameters':>12}{'frozen':>11}{name:>10}",
         ]
         for part in self.parts:

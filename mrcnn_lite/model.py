@@ -10,15 +10,17 @@ Read next: any part that you meet here, then `build.py`.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import cast
 
 import torch
 from torch import Tensor, nn
 
+from .box_head import BoxHead
 from .checks import check_images, check_targets
 from .config import Config
 from .images import Batch, ImageTransform
-from .keypoint_head import decode_heatmaps
-from .mask_head import paste
+from .keypoint_head import KeypointHead, decode_heatmaps
+from .mask_head import MaskHead, paste
 from .matching import SampledRoIs, generators, sample_rois
 from .rpn import RPN, Proposals, RPNOutput
 
@@ -134,20 +136,22 @@ class MaskRCNN(nn.Module):
         self, features: list[Tensor], sampled: SampledRoIs, objects: list[dict[str, Tensor]]
     ) -> dict[str, Tensor]:
         """Box losses on all sampled RoIs, mask and keypoint losses on the positive ones: three parallel branches."""
-        box, positive_rois = self.heads["box"], sampled.rois[sampled.positive]
-        losses = box.losses(*box(features, sampled.rois), sampled)
+        box, positive_rois = cast(BoxHead, self.heads["box"]), sampled.rois[sampled.positive]
+        logits, deltas = box(features, sampled.rois)
+        losses = box.losses(logits, deltas, sampled)
         if "mask" in self.heads:
-            mask = self.heads["mask"]
+            mask = cast(MaskHead, self.heads["mask"])
             losses.update(mask.losses(mask(features, positive_rois), sampled, mask.targets(sampled, objects)))
         if "keypoint" in self.heads:
-            keypoint = self.heads["keypoint"]
-            logits = keypoint(features, positive_rois)
-            losses.update(keypoint.losses(logits, *keypoint.targets(sampled, objects, logits.shape[-1])))
+            keypoint = cast(KeypointHead, self.heads["keypoint"])
+            heatmaps = keypoint(features, positive_rois)
+            cell, counts = keypoint.targets(sampled, objects, heatmaps.shape[-1])
+            losses.update(keypoint.losses(heatmaps, cell, counts))
         return losses
 
     def detect_boxes(self, features: list[Tensor], proposals: Proposals, batch: Batch) -> list[dict[str, Tensor]]:
         """The cascade's first part: classes and refined boxes of the proposals."""
-        box = self.heads["box"]
+        box = cast(BoxHead, self.heads["box"])
         logits, deltas = box(features, rois_of(proposals.boxes))
         return box.detections(logits, deltas, proposals.boxes, batch.sizes)
 
@@ -160,7 +164,7 @@ class MaskRCNN(nn.Module):
         counts = [len(detection["boxes"]) for detection in detections]
         detections = [dict(detection) for detection in detections]
         if "mask" in self.heads:
-            mask = self.heads["mask"]
+            mask = cast(MaskHead, self.heads["mask"])
             labels = torch.cat([detection["labels"] for detection in detections])
             probabilities = mask.probabilities(mask(features, rois), labels)
             for detection, probs in zip(detections, probabilities.split(counts)):

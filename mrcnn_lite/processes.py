@@ -59,14 +59,19 @@ def process_group(device: torch.device) -> Iterator[None]:
     dist.destroy_process_group()  # not after an exception: the others would complain before this one has said why
 
 
-def gather(values: Tensor) -> Tensor:
-    """Every process's numbers: [V] -> [world size, V], the same in all of them. One small message."""
+def gather(values: Tensor) -> Callable[[], Tensor]:
+    """Send this process's numbers to all: [V] -> a function that waits and gives everybody's, [world size, V]."""
     if world_size() == 1:
-        return values[None]
+        return lambda: values[None]
     rows = values.new_zeros(world_size(), len(values))
     rows[rank()] = values
-    dist.all_reduce(rows)  # WHY not all_gather: a sum with zeros does the same and every backend has it
-    return rows
+    sending = dist.all_reduce(rows, async_op=True)  # WHY no all_gather: a sum with zeros does the same on every backend
+
+    def wait_for_all() -> Tensor:
+        sending.wait()
+        return rows
+
+    return wait_for_all
 
 
 @contextlib.contextmanager

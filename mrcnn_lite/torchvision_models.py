@@ -116,8 +116,8 @@ def _torchvision_config(model: Any) -> Config:
         values["mask_roi_size"] = heads.mask_roi_pool.output_size[0]
         values["mask_size"] = 2 * values["mask_roi_size"]
     if heads.has_keypoint():
-        convs = [part for part in heads.keypoint_head if isinstance(part, nn.Conv2d)]
-        values["keypoint_layers"] = tuple(conv.out_channels for conv in convs)
+        layers = [part for part in heads.keypoint_head if isinstance(part, nn.Conv2d)]
+        values["keypoint_layers"] = tuple(layer.out_channels for layer in layers)
         values["num_keypoints"] = heads.keypoint_predictor.kps_score_lowres.out_channels
         values["keypoint_roi_size"] = heads.keypoint_roi_pool.output_size[0]
     return Config.from_dict(values)

@@ -11,6 +11,7 @@ from __future__ import annotations
 import contextlib
 import inspect
 import math
+import warnings
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple
 
@@ -25,6 +26,10 @@ from .devices import autocast
 from .distributed import world_size
 from .processes import gather
 from .schedule import MovingAverage, make_optimizer, take_step
+
+# DistributedDataParallel's argument, renamed on the way.
+PARAMETERS = inspect.signature(DistributedDataParallel).parameters
+SYNC_BUFFERS = "forward_sync_buffers" if "forward_sync_buffers" in PARAMETERS else "broadcast_buffers"
 
 
 class Report(NamedTuple):
@@ -59,8 +64,15 @@ class Trainer:
         self.step = 0
         self.parallel: nn.Module = model
         if world_size() > 1:
-            devices = [device.index] if device.type == "cuda" else None
-            self.parallel = DistributedDataParallel(model, device_ids=devices, gradient_as_bucket_view=True)
+            # Of 1x1 convolutions, whose memory formats are all the same: not worth a word.
+            warnings.filterwarnings("ignore", message="Grad strides do not match bucket view strides")
+            self.parallel = DistributedDataParallel(
+                model,
+                device_ids=[device.index] if device.type == "cuda" else None,
+                gradient_as_bucket_view=True,
+                # BatchNorm's statistics are not used in training; the first process's are the ones that are kept.
+                **{SYNC_BUFFERS: False},
+            )
 
     def gradients(self, batches: Iterator[list[Picture]], notes: Callable[[], Sequence[float]] = tuple) -> Report:
         """The losses of the next `accumulate` micro-batches and, in the parameters, their averaged gradients.
@@ -71,16 +83,18 @@ class Trainer:
         rows, seen, names = [], [], []
         for part in range(self.accumulate):
             pictures = next(batches)
-            waits = part < self.accumulate - 1 and isinstance(self.parallel, DistributedDataParallel)
-            with self.parallel.no_sync() if waits else contextlib.nullcontext():  # type: ignore[operator]
+            last = part == self.accumulate - 1
+            with contextlib.nullcontext() if last or world_size() == 1 else self.parallel.no_sync():  # type: ignore[operator]
                 losses = self._losses(self.parallel, pictures)
+                rows.append(torch.stack([loss.detach().float() for loss in losses.values()]))
+                if last:  # told while the backward pass runs: nobody waits for it
+                    told = torch.tensor(list(notes()), dtype=torch.float32, device=self.device)
+                    gathering = gather(torch.cat([*rows, told]))
                 total = sum(loss.float() for loss in losses.values()) / self.accumulate
                 self.scaler.scale(torch.as_tensor(total)).backward()
-            rows.append(torch.stack([loss.detach().float() for loss in losses.values()]))
             seen.append(pictures)
             names = list(losses)
-        told = torch.tensor(list(notes()), dtype=torch.float32, device=self.device)
-        everyone = gather(torch.cat([*rows, told])).tolist()  # the one synchronisation
+        everyone = gathering().tolist()  # the one synchronisation
         count = len(names)
         parts = [row[count * a : count * (a + 1)] for row in everyone for a in range(self.accumulate)]
         mean = {name: sum(values) / len(parts) for name, values in zip(names, zip(*parts))}

@@ -22,9 +22,9 @@ def meet(values, fail_in=None):
     with process_group(torch.device("cpu")):
         if rank() == fail_in:
             raise LookupError(f"process {rank()} of {world_size()} gives up")
-        everyone = gather(torch.tensor([float(rank()), *values, float(torch.get_num_threads())]))
+        everyone = gather(torch.tensor([float(rank()), *values, float(torch.get_num_threads())]))()
         # A number that is not finite stays in its process's row.
-        broken = gather(torch.tensor([float("nan") if rank() else 1.0]))
+        broken = gather(torch.tensor([float("nan") if rank() else 1.0]))()
         return rank(), everyone, broken
 
 
@@ -61,7 +61,7 @@ def test_what_cannot_be_sent_is_said():
 def test_one_process_gathers_itself_and_needs_no_group():
     with process_group(torch.device("cpu")):
         assert world_size() == 1
-        assert gather(torch.tensor([1.0, 2.0])).tolist() == [[1, 2]]
+        assert gather(torch.tensor([1.0, 2.0]))().tolist() == [[1, 2]]
 
 
 def test_control_c_is_noted_and_the_second_interrupts():

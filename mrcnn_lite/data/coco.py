@@ -131,7 +131,7 @@ class CocoJson(Dataset):
 
     def _completed(self, annotation: Annotation, height: int, width: int) -> Annotation:
         """With all that COCO's evaluation asks for, where the file leaves some of it out."""
-        known = {"iscrowd": 0} | annotation
+        known: Annotation = {"iscrowd": 0} | annotation
         if self.has_masks and not has_outline(annotation.get("segmentation")):
             known["segmentation"] = {"size": [height, width], "counts": [height * width]}  # an empty mask
         if "bbox" not in known or "area" not in known:

@@ -1,0 +1,6 @@
+"""`python -m mrcnn_lite …` is the command `mrcnn-lite …`. Read next: `cli.py`."""
+
+from .cli import main
+
+if __name__ == "__main__":  # a spawned training process imports this file too
+    raise SystemExit(main())

@@ -1,0 +1,152 @@
+"""What the commands share: from words on the command line to a `Config`, by names, JSON files and `--set key=value`.
+
+A value is read as a Python literal and must then be of the kind that the setting has; nothing is evaluated. Wrong
+names are answered with near ones. Read next: `cli_train.py`, which uses all of it.
+"""
+
+from __future__ import annotations
+
+import argparse
+import ast
+import dataclasses
+import difflib
+import json
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from .config import Config
+
+WORDS = {"true": True, "false": False, "none": None}
+
+
+def read_config(name: str) -> Config:
+    """The configuration of that name, or in that JSON file (any of the settings; the others are the defaults).
+
+    Raises ValueError or FileNotFoundError with near names, or with the file and what is wrong in it.
+    """
+    path = Path(name)
+    if path.suffix != ".json" and not path.is_file():
+        if name not in Config.names():
+            raise ValueError(f"no configuration {name!r}{near(name, Config.names())}; `mrcnn-lite info` lists them all")
+        return Config.named(name)
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise FileNotFoundError(f"there is no configuration file {path}") from error
+    except ValueError as error:  # also bytes that are no text
+        raise ValueError(f"{path} is not JSON: {error}") from error
+    if not isinstance(content, dict):
+        raise ValueError(f"{path} holds a {type(content).__name__}, expected an object with a configuration's settings")
+    train = content.pop("train", {})
+    if not isinstance(train, dict):
+        raise ValueError(f"{path}: train is {train!r}, expected an object")
+    try:
+        return with_settings(Config(), content | {f"train.{key}": value for key, value in train.items()})
+    except ValueError as error:
+        raise ValueError(f"{path}: {error}") from error
+
+
+def pairs(texts: Iterable[str], option: str) -> dict[str, Any]:
+    """["a=1", "b=x"] -> {"a": 1, "b": "x"}. Raises ValueError naming the option and the text without "="."""
+    values = {}
+    for text in texts:
+        key, separator, value = text.partition("=")
+        if not separator or not key:
+            raise ValueError(f"{option} {text}: expected key=value")
+        values[key.strip().replace("-", "_")] = literal(value.strip())
+    return values
+
+
+def literal(text: str) -> Any:
+    """A number, tuple, list or quoted string; true, false, none; anything else is the text itself."""
+    if text.lower() in WORDS:
+        return WORDS[text.lower()]
+    try:
+        return ast.literal_eval(text)
+    except (ValueError, SyntaxError, MemoryError, RecursionError):
+        return text
+
+
+def with_settings(config: Config, changes: dict[str, Any]) -> Config:
+    """A copy with changed settings; those of training are called "train.lr" and so on.
+
+    Raises ValueError: an unknown name with near ones, a value of another kind with what stands there now, or what
+    `Config` says of the combination.
+    """
+    settings = flat(config)
+    converted = {}
+    for name, value in changes.items():
+        if name not in settings:
+            raise ValueError(f"there is no setting {name!r}{near(name, settings)}")
+        converted[name.replace(".", "__")] = of_kind(name, value, settings[name])
+    try:
+        return config.replace(**converted)
+    except TypeError as error:  # a tuple of numbers where one of tuples belongs, say
+        shown = ", ".join(f"{name} (now {settings[name]})" for name in changes)
+        raise ValueError(f"these values do not fit: {shown}: {error}") from error
+
+
+def flat(config: Config) -> dict[str, Any]:
+    """All settings by the names that `--set` takes: {"num_classes": 81, …, "train.lr": 0.02, …}."""
+    fields = {field.name: getattr(config, field.name) for field in dataclasses.fields(config)}
+    train = fields.pop("train")
+    return fields | {f"train.{field.name}": getattr(train, field.name) for field in dataclasses.fields(train)}
+
+
+def of_kind(name: str, value: Any, now: Any) -> Any:
+    """The value as the kind of thing that stands there now; ValueError where it is another."""
+    if isinstance(now, tuple):
+        if isinstance(value, str):
+            value = tuple(filter(None, (word.strip() for word in value.split(","))))
+        return as_tuple(value if isinstance(value, (tuple, list)) else (value,))
+    if isinstance(now, bool):
+        fits = isinstance(value, bool)
+    elif isinstance(now, (int, float)):
+        fits = isinstance(value, (int, float)) and not isinstance(value, bool)
+        if fits and isinstance(now, int):
+            fits = float(value).is_integer()  # 1e4 is a whole number
+            value = int(value) if fits else value
+    else:
+        fits = isinstance(value, str)
+    if not fits:
+        kinds = {bool: "true or false", int: "a whole number", float: "a number", str: "a word"}
+        raise ValueError(f"{name} is {value!r}, expected {kinds[type(now)]} (now {now!r})")
+    return float(value) if isinstance(now, float) else value
+
+
+def as_tuple(value: Any) -> Any:
+    return tuple(as_tuple(part) for part in value) if isinstance(value, (tuple, list)) else value
+
+
+def near(name: str, names: Iterable[str]) -> str:
+    """ ": did you mean …?" with at most three of the names, or nothing. "lr" is near "train.lr"."""
+    whole = {known: known for known in names}
+    last = {known.split(".")[-1]: known for known in whole}
+    close = [known for part, known in last.items() if part == name.split(".")[-1]]
+    close += [(whole | last)[match] for match in difflib.get_close_matches(name, whole | last, n=3)]
+    return f": did you mean {' or '.join(list(dict.fromkeys(close))[:3])}?" if close else ""
+
+
+def positive(text: str) -> int:
+    """For argparse: a whole number from 1."""
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is no whole number from 1")
+    return int(text)
+
+
+def add_command(
+    commands: Any, name: str, run: Any, about: str, text: str, examples: str, usage: str | None = None
+) -> argparse.ArgumentParser:
+    """The parser of a command ("train", "data get"): `run(arguments)` carries it out and returns the exit status."""
+    command = commands.add_parser(
+        name.split()[-1],
+        usage=usage and f"mrcnn-lite {name} {usage}",
+        help=about,
+        description=text,
+        epilog=examples,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    command.set_defaults(run=run, command=name)
+    return command

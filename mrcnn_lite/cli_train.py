@@ -1,0 +1,247 @@
+"""`mrcnn-lite train`: from a configuration and a data set to a run of training in a folder.
+
+What the command line leaves open is taken from the data, and said on the screen. Read next: `train.py`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from contextlib import redirect_stdout
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+from .cli_data import add_data_options, open_data
+from .cli_settings import add_command, flat, pairs, positive, read_config, with_settings
+from .config import Config
+
+LARGEST_TINY = 512  # the tiny network's anchors end at 64 pixels: larger pictures are made smaller
+
+ABOUT = """Train a model on a data set. The folder --output then holds model.safetensors, to evaluate and predict
+with; metrics.csv and validation.csv; and last.pt, from which --resume goes on after any interruption,
+to the same result."""
+
+USAGE = "[--config NAME|JSON] [--data NAME|PATH] [--steps N | --minutes M] [--output DIR] [more options]"
+
+EXAMPLES = """examples:
+  mrcnn-lite train --minutes 6                     tiny on shapes, for two CPU cores
+  mrcnn-lite train --data nuclei --minutes 20 --output runs/nuclei
+  mrcnn-lite train --config r50-fpn --data coco    the paper's experiment (Table 2a)
+  torchrun --nproc-per-node 8 -m mrcnn_lite train --config r50-fpn --data coco     on 8 GPUs
+  mrcnn-lite train --config r50-fpn --data my/folder --init coco \\
+      --batch-size 2 --lr 0.0025 --steps 5000      fine-tuning on data of your own
+
+The numbers of classes and keypoints are the data set's. All other settings can be changed:
+  --set heads=mask,keypoint train.milestones=0.66,0.88 train.ema=0.999
+`mrcnn-lite info --config NAME --json` prints them, and --config takes such a file."""
+
+
+def add_train(commands: Any) -> None:
+    """The parser of `mrcnn-lite train`."""
+    parser = add_command(commands, "train", run_train, "train a model on a data set", ABOUT, EXAMPLES, USAGE)
+    what = parser.add_argument_group("what")
+    add = what.add_argument
+    add("--config", default="tiny", metavar="NAME|JSON", help="a name of `info`, or a file; default %(default)s")
+    add(
+        "--set",
+        nargs="+",
+        action="extend",
+        default=[],
+        metavar="KEY=VALUE",
+        help="change settings of the configuration",
+    )
+    add("--data", default="shapes", metavar="NAME|PATH", help="a name of `data list`, a folder or a COCO JSON file; "
+        "default %(default)s")  # fmt: skip
+    add("--val", metavar="NAME|PATH|none", help="data set to validate on (its val split); default: that of --data")
+    add("--limit", type=positive, metavar="N", help="only the first N pictures, in training and in validation")
+    add_data_options(what)
+    add("--init", metavar="imagenet|coco|none|FILE", help="weights to begin with; default: ImageNet's in the backbone, "
+        "for tiny none. From FILE or coco, torchvision's detector, all is taken that fits")  # fmt: skip
+    add("--freeze", nargs="+", action="extend", default=[], metavar="PREFIX", help="layers to leave as they are, such "
+        "as backbone.body.layer1")  # fmt: skip
+
+    add = parser.add_argument_group("how long, how fast").add_argument
+    add("--steps", type=positive, metavar="N", help="default: the paper's 160000, for tiny 1500")
+    add("--minutes", type=float, metavar="M", help="instead of steps: the schedule then follows the clock")
+    add("--batch-size", type=positive, metavar="N", help="pictures a step, over all processes; default: 16, for tiny 8")
+    add("--accumulate", type=positive, default=1, metavar="N", help="cut each batch into N parts, to save memory")
+    add("--lr", type=float, help="learning rate, for that batch size; default: the paper's 0.02, for tiny 0.002")
+    add("--seed", type=int, default=0, help="of weights, order, augmentation and sampling; default %(default)s")
+    add("--device", help="cuda, mps, cpu; default: the best there is")
+    add("--precision", default="auto", choices=["auto", "float32", "bfloat16", "float16"], help="default %(default)s: "
+        "what a GPU computes fastest, float32 on a CPU")  # fmt: skip
+    add("--processes", default="auto", metavar="auto|N", help="that share each batch; default: one a CPU core or one "
+        "GPU. Under torchrun: its own")  # fmt: skip
+    add("--workers", type=int, metavar="N", help="processes that read pictures ahead; default: 0 on a CPU, 4 on a GPU")
+
+    add = parser.add_argument_group("the folder").add_argument
+    add("--output", type=Path, metavar="DIR", help="default runs/CONFIG-DATA")
+    add("--resume", action="store_true", help="go on from the last checkpoint in --output, if there is one")
+    add("--overwrite", action="store_true", help="begin anew where --output holds a run already")
+    add("--validate-every", type=positive, metavar="N", help="steps; default: only at the end")
+    add("--checkpoint-every", type=positive, metavar="N", help="steps; default: every five minutes, and at the end")
+    add("--log-every", type=positive, default=20, metavar="N", help="steps between lines; default %(default)s")
+    add("--tensorboard", action="store_true", help="also write TensorBoard's files")
+
+
+def run_train(arguments: argparse.Namespace) -> int:
+    output = arguments.output or Path("runs") / f"{Path(arguments.config).stem}-{Path(arguments.data).stem}"
+    there = (output / "last.pt").exists()
+    if there and not (arguments.resume or arguments.overwrite):
+        raise FileExistsError(f"{output} holds a run: --resume goes on with it, --overwrite replaces it, or --output")
+    if arguments.steps and arguments.minutes:
+        raise ValueError("--steps and --minutes both say how long: give one of them")
+    settings = chosen_settings(arguments)
+    config = with_settings(read_config(arguments.config), settings)
+    options = {"limit": arguments.limit, "options": arguments.data_options, "keypoints": "keypoint" in config.heads}
+    dataset = open_data(arguments.data, "train", **options)
+    config = fit_to_data(config, dataset, settings, tiny=arguments.config == "tiny")
+    validation = open_validation(arguments, options)
+    init = arguments.init or ("none" if config.backbone == "tiny" else "imagenet")
+    if init == "none" and config.backbone != "tiny":
+        config = without_pretraining(config, settings)
+
+    import torch
+
+    from .build import build_model
+    from .train import train
+
+    torch.manual_seed(arguments.seed)
+    model = build_model(config)
+    if not (there and arguments.resume):  # otherwise the checkpoint brings the weights
+        initialise(model, init)
+    say(f"{arguments.config}, {sum(p.numel() for p in model.parameters()):,} parameters; {len(dataset)} pictures of "
+        f"{arguments.data}; {output}")  # fmt: skip
+    with redirect_stdout(sys.stderr):  # the progress line
+        history = train(
+            model,
+            dataset,
+            output=output,
+            validation=validation,
+            minutes=arguments.minutes,
+            processes=int(arguments.processes) if arguments.processes.isdecimal() else arguments.processes,
+            **{name: getattr(arguments, name) for name in PASSED_ON},
+        )
+    if history.interrupted:
+        return 130
+    if is_first_process():
+        weights = output / "model.safetensors"
+        print(history)
+        print(f"weights: {weights}\nlosses: {output / 'metrics.csv'}")
+        print(f"next: mrcnn-lite evaluate --weights {weights} --data {arguments.data}")
+    return 0
+
+
+PASSED_ON = (
+    *("steps", "resume", "overwrite", "validate_every", "device", "accumulate", "precision", "workers"),
+    *("checkpoint_every", "log_every", "seed", "tensorboard", "freeze"),
+)
+
+
+def chosen_settings(arguments: argparse.Namespace) -> dict[str, Any]:
+    """Everything that the command line says of the configuration."""
+    settings = pairs(arguments.set, "--set")
+    for option, name in (("batch_size", "train.batch_size"), ("lr", "train.lr")):
+        value = getattr(arguments, option)
+        if value is not None:
+            settings[name] = value
+    return settings
+
+
+def fit_to_data(config: Config, dataset: Any, settings: dict[str, Any], *, tiny: bool) -> Config:
+    """The configuration with the data set's classes, keypoints and, for tiny, picture size, where not set by hand.
+
+    Raises ValueError where the data lacks what a head is to learn.
+    """
+    _, target = dataset[0]
+    for head, key, instead in (("mask", "masks", "heads="), ("keypoint", "keypoints", "heads=mask")):
+        if head in config.heads and key not in target:
+            raise ValueError(f"this data set has no {key}, which the {head} head is to learn: --set {instead}")
+    changes: dict[str, Any] = {"num_classes": len(dataset.class_names)}
+    if dataset.num_keypoints:
+        changes["num_keypoints"] = dataset.num_keypoints
+        if "keypoint" not in config.heads:
+            say("note: the data set has keypoints, which this configuration does not learn (--set heads=mask,keypoint)")
+    if tiny and not settings.keys() & {"min_size", "max_size"}:
+        edge = min(LARGEST_TINY, round(median(min(size) for size in sample_of_sizes(dataset))))
+        changes |= {"min_size": edge, "max_size": max(config.max_size, 2 * edge)}
+    changes = {
+        name: value for name, value in changes.items() if name not in settings and getattr(config, name) != value
+    }
+    for name, value in changes.items():
+        say(f"from the data: {name} = {value} (the configuration has {getattr(config, name)})")
+    return with_settings(config, changes)
+
+
+def sample_of_sizes(dataset: Any, most: int = 200) -> list[tuple[int, int]]:
+    """(H, W) of at most so many pictures, evenly spread over the data set."""
+    return [dataset.image_size(i) for i in range(0, len(dataset), -(-len(dataset) // most))]
+
+
+def without_pretraining(config: Config, settings: dict[str, Any]) -> Config:
+    """Random weights must not stay as they are: nothing frozen, and a norm that learns (in groups: any batch size)."""
+    wanted: dict[str, Any] = {"frozen_stages": 0, "norm": "gn"}
+    changes = {name: value for name, value in wanted.items() if name not in settings}
+    say(f"random weights, therefore: {', '.join(f'{name} = {value}' for name, value in changes.items())}")
+    return with_settings(config, changes)
+
+
+def open_validation(arguments: argparse.Namespace, options: dict[str, Any]) -> Any:
+    """The data set of --val, or the val split of --data if there is one; None for none."""
+    if arguments.val == "none":
+        return None
+    if arguments.val:
+        return open_data(arguments.val, "val", **options)
+    if Path(arguments.data).is_file():
+        say("no validation: --val names a data set for it")
+        return None
+    try:
+        return open_data(arguments.data, "val", **options)
+    except FileNotFoundError as error:
+        say(f"no validation: {error}")
+        return None
+
+
+def initialise(model: Any, init: str) -> None:
+    """Weights to begin with: "imagenet", "none", "coco" or a file of ours, of which all is taken that fits."""
+    if init == "none":
+        return
+    if init == "imagenet":
+        from .weights import load_imagenet
+
+        try:
+            load_imagenet(model)
+        except ConnectionError as error:
+            raise ConnectionError(f"{error}; or begin with random weights: --init none") from error
+        say(f"backbone: ImageNet weights of {model.config.backbone}")
+        return
+    from .predict import load_model
+
+    source = load_model(init)
+    state, own = source.state_dict(), model.state_dict()
+    fitting = {name: tensor for name, tensor in state.items() if name in own and tensor.shape == own[name].shape}
+    if not all(name in fitting for name in own if name.startswith("backbone.")):
+        theirs, ours = source.config, model.config
+        raise ValueError(
+            f"--init {init}: its backbone is another ({theirs.arch}, {theirs.backbone}, {theirs.norm}; the "
+            f"configuration's {ours.arch}, {ours.backbone}, {ours.norm})"
+        )
+    model.load_state_dict(fitting, strict=False)
+    random = sorted({name.rsplit(".", 1)[0] for name in own.keys() - fitting.keys()})
+    say(f"{init}: {len(fitting)} of {len(own)} tensors taken" + (f"; anew: {', '.join(random)}" if random else ""))
+    theirs, ours = flat(source.config), flat(model.config)
+    frame = ("half_pixel", "torchvision_anchors", "anchor_sizes", "anchor_ratios", "image_mean", "image_std", "roi_op")
+    if other := [f"{name}={theirs[name]}" for name in frame if theirs[name] != ours[name]]:
+        say(f"note: those weights were trained with {', '.join(other)}; --set does the same")
+
+
+def is_first_process() -> bool:
+    return os.environ.get("RANK", "0") == "0"
+
+
+def say(text: str) -> None:
+    """On the screen, once for all processes, beside the results on the standard output."""
+    if is_first_process():
+        print(text, file=sys.stderr, flush=True)

@@ -1,0 +1,37 @@
+"""files.py: a file is the old one or the new one, never a part."""
+
+import os
+import stat
+
+import pytest
+
+from mrcnn_lite.files import atomic
+
+
+def test_the_new_content_takes_its_place(tmp_path):
+    path = tmp_path / "folder" / "a.txt"
+    for text in ("old", "new"):
+        with atomic(path) as temporary:
+            assert temporary.suffix == ".txt" and temporary.parent == path.parent
+            temporary.write_text(text)
+        assert path.read_text() == text
+    assert os.listdir(path.parent) == ["a.txt"]
+
+
+@pytest.mark.parametrize("error", [OSError("disk full"), KeyboardInterrupt()])
+def test_a_failure_leaves_the_old_file_and_nothing_else(tmp_path, error):
+    path = tmp_path / "a.txt"
+    path.write_text("old")
+    with pytest.raises(type(error)), atomic(path) as temporary:
+        temporary.write_text("half")
+        raise error
+    assert path.read_text() == "old" and os.listdir(tmp_path) == ["a.txt"]
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no such permissions")
+def test_permissions_are_those_of_an_ordinary_file(tmp_path):
+    with atomic(tmp_path / "atomic") as temporary:
+        temporary.write_text("x")
+    (tmp_path / "plain").write_text("x")
+    mode = [stat.S_IMODE((tmp_path / name).stat().st_mode) for name in ("atomic", "plain")]
+    assert mode[0] == mode[1]
