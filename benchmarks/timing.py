@@ -26,7 +26,9 @@ def parser(about: str | None) -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(description=about, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--threads", type=int, default=1, help="of the CPU; default %(default)s")
     parser.add_argument("--quick", action="store_true", help="small and few: to see that it runs, not to quote")
-    parser.add_argument("--device", choices=["cpu", "cuda"], help="only the rows of this device; default: all there are")
+    parser.add_argument(
+        "--device", choices=["cpu", "cuda"], help="only the rows of this device; default: all there are"
+    )
     return parser
 
 
@@ -113,7 +115,7 @@ class Table:
 
 
 def number(value: object) -> str:
-    """3 digits of a float, all of an int: 0.0123 -> "0.0123", 1234.5 -> "1,234"."""
+    """About 3 digits of a float, all of an int: 0.0123 -> "0.0123", 1234.5 -> "1,234"."""
     if not isinstance(value, float):
         return f"{value:,}"
     digits = 0 if abs(value) >= 100 else 1 if abs(value) >= 10 else 2 if abs(value) >= 0.1 else 4

@@ -18,6 +18,7 @@ from typing import Any
 
 from . import __version__
 from .cli_data import add_data
+from .cli_settings import near
 from .cli_train import add_train
 from .cli_use import add_evaluate, add_info, add_predict
 
@@ -40,7 +41,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if "torch" not in sys.modules:
         for name, value in PATIENT_OPENMP.items():
             os.environ.setdefault(name, value)
-    options = parser().parse_args(arguments)
+    options, unknown = parser().parse_known_args(arguments)
+    if unknown:
+        known = [word for action in options.parser._actions for word in action.option_strings]
+        options.parser.error(f"unknown option {unknown[0]}{near(unknown[0], known)}")
     with warnings.catch_warnings():
         warnings.showwarning = show_warning
         try:
@@ -54,7 +58,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         except Exception as error:
             if options.debug or not is_expected(error):
                 traceback.print_exc()
-            print(f"mrcnn-lite {options.command}: error: {in_words(error)}", file=sys.stderr)
+            print(f"{options.parser.prog}: error: {in_words(error)}", file=sys.stderr)
             return 2
 
 

@@ -37,8 +37,9 @@ def open_data(
         values.setdefault("keypoints", True)
     try:
         return open_dataset(name, split, limit=limit, **values)
-    except TypeError as error:
-        raise ValueError(f"--data-options {' '.join(options)}: {error}") from error
+    except TypeError as error:  # an option that this data set does not have
+        message = str(error).replace("_open_files() got an unexpected keyword argument", "files have no option")
+        raise ValueError(f"--data-options {' '.join(options)}: {message}") from error
 
 
 def add_data(commands: Any) -> None:
@@ -111,16 +112,18 @@ def run_show(arguments: argparse.Namespace) -> int:
     from .visualize import contact_sheet, draw
 
     dataset = open_data(arguments.name, arguments.split, limit=arguments.limit, options=arguments.data_options)
-    count = min(arguments.count, len(dataset))
+    count, title = min(arguments.count, len(dataset)), f"{arguments.name}, {arguments.split}"
+    options: dict[str, Any] = {"skeleton": dataset.skeleton or None}
+    if len(dataset.class_names) == 2:  # the name on each object would only hide it
+        options["labels"], title = False, f"{title}: {dataset.class_names[1]}"
     panels, captions = [], []
     for i in range(0, len(dataset), len(dataset) // count)[:count]:
         image, target = dataset[i]
-        scale = 320 / max(image.shape[1:])
-        panels.append(draw(image, target, dataset.class_names, skeleton=dataset.skeleton or None, scale=scale))
-        captions.append(f"{dataset.image_name(i)}: {len(target['boxes'])} objects"[-44:])
+        panels.append(draw(image, target, dataset.class_names, scale=320 / max(image.shape[1:]), **options))
+        captions.append(f"{dataset.image_name(i)}: {len(target['boxes'])}"[-40:])
     sheet = arguments.output or Path("runs/data") / f"{Path(arguments.name).stem}-{arguments.split}.png"
-    contact_sheet(panels, captions, sheet, title=f"{arguments.name}, {arguments.split}")
-    print(f"{arguments.name}, {arguments.split}")
+    contact_sheet(panels, captions, sheet, title=title)
+    print(title)
     print("\n".join(statistics(dataset)))
     print(f"{count} of its pictures: {sheet}")
     return 0
@@ -185,7 +188,7 @@ def run_check(arguments: argparse.Namespace) -> int:
         raise missing[0]
     for reason in missing:
         print(f"not checked: {reason}", file=sys.stderr)
-    print(f"{checked} pictures checked, {problems or 'no'} with a problem")
+    print(f"{checked} pictures checked: {f'{problems} with a problem' if problems else 'no problem'}")
     return 1 if problems else 0
 
 

@@ -28,7 +28,7 @@ def read_config(name: str) -> Config:
     path = Path(name)
     if path.suffix != ".json" and not path.is_file():
         if name not in Config.names():
-            raise ValueError(f"no configuration {name!r}{near(name, Config.names())}; `mrcnn-lite info` lists them all")
+            raise ValueError(f"no configuration {name!r}{near(name, Config.names())}: `mrcnn-lite info` lists them")
         return Config.named(name)
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
@@ -120,12 +120,12 @@ def as_tuple(value: Any) -> Any:
 
 
 def near(name: str, names: Iterable[str]) -> str:
-    """ ": did you mean …?" with at most three of the names, or nothing. "lr" is near "train.lr"."""
+    """ " (did you mean …?)" with at most three of the names, or nothing. "lr" is near "train.lr"."""
     whole = {known: known for known in names}
     last = {known.split(".")[-1]: known for known in whole}
     close = [known for part, known in last.items() if part == name.split(".")[-1]]
     close += [(whole | last)[match] for match in difflib.get_close_matches(name, whole | last, n=3)]
-    return f": did you mean {' or '.join(list(dict.fromkeys(close))[:3])}?" if close else ""
+    return f" (did you mean {' or '.join(list(dict.fromkeys(close))[:3])}?)" if close else ""
 
 
 def positive(text: str) -> int:
@@ -148,5 +148,5 @@ def add_command(
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
     )
-    command.set_defaults(run=run, command=name)
+    command.set_defaults(run=run, parser=command)
     return command

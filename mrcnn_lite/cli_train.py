@@ -87,14 +87,16 @@ def add_train(commands: Any) -> None:
 
 
 def run_train(arguments: argparse.Namespace) -> int:
+    settings = chosen_settings(arguments)
+    config = with_settings(read_config(arguments.config), settings)
     output = arguments.output or Path("runs") / f"{Path(arguments.config).stem}-{Path(arguments.data).stem}"
     there = (output / "last.pt").exists()
     if there and not (arguments.resume or arguments.overwrite):
-        raise FileExistsError(f"{output} holds a run: --resume goes on with it, --overwrite replaces it, or --output")
+        raise FileExistsError(
+            f"{output} holds a run: --resume goes on with it, --overwrite replaces it, --output is another"
+        )
     if arguments.steps and arguments.minutes:
         raise ValueError("--steps and --minutes both say how long: give one of them")
-    settings = chosen_settings(arguments)
-    config = with_settings(read_config(arguments.config), settings)
     options = {"limit": arguments.limit, "options": arguments.data_options, "keypoints": "keypoint" in config.heads}
     dataset = open_data(arguments.data, "train", **options)
     config = fit_to_data(config, dataset, settings, tiny=arguments.config == "tiny")
@@ -160,10 +162,10 @@ def fit_to_data(config: Config, dataset: Any, settings: dict[str, Any], *, tiny:
         if head in config.heads and key not in target:
             raise ValueError(f"this data set has no {key}, which the {head} head is to learn: --set {instead}")
     changes: dict[str, Any] = {"num_classes": len(dataset.class_names)}
-    if dataset.num_keypoints:
+    if "keypoint" in config.heads:
         changes["num_keypoints"] = dataset.num_keypoints
-        if "keypoint" not in config.heads:
-            say("note: the data set has keypoints, which this configuration does not learn (--set heads=mask,keypoint)")
+    elif dataset.num_keypoints:
+        say("note: the data set has keypoints, which this configuration does not learn (--set heads=mask,keypoint)")
     if tiny and not settings.keys() & {"min_size", "max_size"}:
         edge = min(LARGEST_TINY, round(median(min(size) for size in sample_of_sizes(dataset))))
         changes |= {"min_size": edge, "max_size": max(config.max_size, 2 * edge)}

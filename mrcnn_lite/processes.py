@@ -12,6 +12,7 @@ import contextlib
 import multiprocessing
 import os
 import pickle
+import shutil
 import signal
 import sys
 import tempfile
@@ -72,6 +73,24 @@ def gather(values: Tensor) -> Callable[[], Tensor]:
         return rows
 
     return wait_for_all
+
+
+def average_in_order(state: None, bucket: dist.GradBucket) -> torch.futures.Future[Tensor]:
+    """Communication hook of DistributedDataParallel: the mean of all gradients, always summed in the order of the ranks.
+
+    WHY: with three and more processes gloo's own sum takes them in an order that depends on where in its bucket a
+    gradient lies, and that changes after the first step: a resumed run would differ in the last bits.
+    """
+    parts = [torch.empty_like(bucket.buffer()) for _ in range(world_size())]
+    future = dist.all_gather(parts, bucket.buffer(), async_op=True).get_future()
+
+    def mean(_: torch.futures.Future[Any]) -> Tensor:
+        total = parts[0]
+        for part in parts[1:]:
+            total += part
+        return total.div_(len(parts))
+
+    return future.then(mean)
 
 
 @contextlib.contextmanager
@@ -170,7 +189,7 @@ def _child(number: int, count: int, folder: str) -> None:
     os.environ.update(RANK=str(number), LOCAL_RANK=str(number), WORLD_SIZE=str(count))
     os.environ.update({STORE: os.path.join(folder, "store"), STOP_FILE: os.path.join(folder, "stop")})
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent alone hears Control-C, and asks by the stop file
-    threading.Thread(target=_end_with_parent, daemon=True).start()
+    threading.Thread(target=_end_with_parent, args=(folder,), daemon=True).start()
     try:
         function, args, options = torch.load(Path(folder, "call"), map_location="cpu", weights_only=False)
         result = function(*args, **options)
@@ -189,9 +208,10 @@ def _child(number: int, count: int, folder: str) -> None:
         raise SystemExit(1) from None
 
 
-def _end_with_parent() -> None:
-    """A parent that was killed cannot stop its children: they see its end and follow, before it is started anew."""
+def _end_with_parent(folder: str) -> None:
+    """A parent that was killed can neither stop its children nor clean up: they see its end, and do both."""
     parent = multiprocessing.parent_process()
     if parent is not None:
         wait([parent.sentinel])
+        shutil.rmtree(folder, ignore_errors=True)
         os._exit(1)

@@ -24,7 +24,7 @@ from .batches import Picture, to_device
 from .config import Training
 from .devices import autocast
 from .distributed import world_size
-from .processes import gather
+from .processes import average_in_order, gather
 from .schedule import MovingAverage, make_optimizer, take_step
 
 # DistributedDataParallel's argument, renamed on the way.
@@ -73,6 +73,8 @@ class Trainer:
                 # BatchNorm's statistics are not used in training; the first process's are the ones that are kept.
                 **{SYNC_BUFFERS: False},
             )
+            if device.type == "cpu" and world_size() > 2:
+                self.parallel.register_comm_hook(None, average_in_order)
 
     def gradients(self, batches: Iterator[list[Picture]], notes: Callable[[], Sequence[float]] = tuple) -> Report:
         """The losses of the next `accumulate` micro-batches and, in the parameters, their averaged gradients.
