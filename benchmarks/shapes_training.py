@@ -111,14 +111,14 @@ def print_search(folder: Path, minutes: float) -> None:
                 table.row(kind, f"{rate:g}{mark}", *points(result), result["steps"])
 
 
-def print_seeds(folder: Path, minutes: float, seeds: list[int]) -> None:
+def print_seeds(folder: Path, minutes: float, seeds: list[int], rates: dict[str, float | None]) -> None:
     """A row a seed that has both runs; ours ahead means a ratio above 1."""
     print(f"\n{minutes:g} minutes of training each, 200 held-out pictures; ratio = ours / torchvision")
     columns = {"seed": 6, "ours: mask AP": 7, "box AP": 7, "steps": 6}
     table = Table({**columns, "torchvision: mask AP": 7, "box AP ": 7, "steps ": 6, "ratio of mask AP": 6})
     ratios = []
     for seed in seeds:
-        results = [stored(folder, kind, minutes, seed, best_rate(folder, kind, minutes)) for kind in KINDS]
+        results = [stored(folder, kind, minutes, seed, rates[kind]) for kind in KINDS]
         if None in results:
             continue
         ours, theirs = (result for result in results if result is not None)
@@ -139,22 +139,27 @@ def main(arguments: list[str] | None = None) -> None:
     options_parser.add_argument("--search", action="store_true", help="find both learning rates")
     options_parser.add_argument("--seeds", type=int, nargs="+", help="compare with these seeds")
     options_parser.add_argument("--minutes", type=float, default=6.0, help="of training a run; default %(default)s")
+    options_parser.add_argument(
+        "--search-minutes", type=float, help="of training a run of the search; default --minutes"
+    )
     options = options_parser.parse_args(arguments)
     minutes = 0.2 if options.quick else options.minutes
+    search_minutes = minutes if options.quick else options.search_minutes or minutes
     folder = runs_folder() / "shapes_training"
     print(machine())
     if options.search:
         for rate in RATES:
             for kind in KINDS:
-                run(folder, kind, minutes, SEARCH_SEED, rate)
+                run(folder, kind, search_minutes, SEARCH_SEED, rate)
+    rates = {kind: best_rate(folder, kind, search_minutes) for kind in KINDS}
     for seed in options.seeds or []:
         for kind in KINDS:
-            run(folder, kind, minutes, seed, best_rate(folder, kind, minutes))
+            run(folder, kind, minutes, seed, rates[kind])
     if not folder.exists():
         print("nothing has been trained yet: see --help for --search and --seeds")
         return
-    print_search(folder, minutes)
-    print_seeds(folder, minutes, options.seeds or [0, 1, 2])
+    print_search(folder, search_minutes)
+    print_seeds(folder, minutes, options.seeds or [0, 1, 2], rates)
 
 
 if __name__ == "__main__":

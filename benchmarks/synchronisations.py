@@ -2,8 +2,9 @@
 
     python benchmarks/synchronisations.py [--quick]
 
-Two pictures a batch, 128 x 128 or 400 x 544: the counts are those of larger ones. On a GPU torch.cuda.set_sync_debug_mode("warn") is on, and its warnings are counted. On a CPU
-nothing waits, so operations are counted that would make the host wait on a GPU, of these kinds:
+Two pictures a batch, of 128 x 128 or 400 x 544: at 800 x 1088 two make the same counts. On a GPU they are the warnings
+of torch.cuda.set_sync_debug_mode("warn"). On a CPU nothing waits, so operations are counted that would make the host
+wait on a GPU, of these kinds:
 
     read      a number for Python: item, tolist, bool(tensor), int(tensor), equal, cpu, numpy
     select    a size that depends on the data: nonzero, where(mask), x[mask], masked_select, unique, repeat_interleave

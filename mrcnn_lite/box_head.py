@@ -75,7 +75,8 @@ class BoxHead(nn.Module):
     def forward(self, features: list[Tensor], rois: Tensor) -> tuple[Tensor, Tensor]:
         """features: L maps; rois [R, 5] -> class logits [R, K + 1], deltas [R, K + 1, 4] relative to the RoIs."""
         x = self.body(self.pooler(features, rois))
-        return self.cls_score(x).float(), self.bbox_pred(x).float().view(len(rois), -1, 4)
+        logits, deltas = box_ops.full_precision(self.cls_score(x)), box_ops.full_precision(self.bbox_pred(x))
+        return logits, deltas.view(len(rois), -1, 4)
 
     def losses(self, logits: Tensor, deltas: Tensor, sampled: SampledRoIs) -> dict[str, Tensor]:
         """Cross-entropy over K + 1 classes; smooth L1 on the positive RoIs, for the true class's box only.

@@ -20,6 +20,11 @@ from torch import Tensor
 MAX_LOG_SCALE = math.log(1000.0 / 16)
 
 
+def full_precision(x: Tensor) -> Tensor:
+    """float16 and bfloat16 as float32, the rest as it is: boxes and losses need more than 8 bits."""
+    return x.to(torch.promote_types(x.dtype, torch.float32))
+
+
 def area(boxes: Tensor) -> Tensor:
     """Areas in square pixels. boxes [..., 4] -> [...]."""
     return (boxes[..., 2] - boxes[..., 0]) * (boxes[..., 3] - boxes[..., 1])
@@ -45,13 +50,15 @@ def encode(anchors: Tensor, boxes: Tensor, weights: Sequence[float] = (1.0, 1.0,
         (anchors[:, :2] + anchors[:, 2:]) / 2,
     )  # [P, 2]
     size, centre = boxes[:, 2:] - boxes[:, :2], (boxes[:, :2] + boxes[:, 2:]) / 2
-    deltas = torch.cat([(centre - anchor_centre) / anchor_size, torch.log(size / anchor_size)], dim=1)
-    return deltas * deltas.new_tensor(weights)
+    dx, dy = ((centre - anchor_centre) / anchor_size).unbind(1)
+    dw, dh = torch.log(size / anchor_size).unbind(1)
+    wx, wy, ww, wh = weights  # numbers, not a tensor: to copy one to a GPU would make the host wait
+    return torch.stack([wx * dx, wy * dy, ww * dw, wh * dh], dim=1)
 
 
 def decode(anchors: Tensor, deltas: Tensor, weights: Sequence[float] = (1.0, 1.0, 1.0, 1.0)) -> Tensor:
     """The inverse of `encode`: anchors [..., 4], deltas [..., 4] -> boxes [..., 4]; leading dimensions broadcast."""
-    dx, dy, dw, dh = (deltas / deltas.new_tensor(weights)).unbind(-1)
+    dx, dy, dw, dh = (delta / weight for delta, weight in zip(deltas.unbind(-1), weights))
     width, height = anchors[..., 2] - anchors[..., 0], anchors[..., 3] - anchors[..., 1]
     x, y = anchors[..., 0] + width / 2 + dx * width, anchors[..., 1] + height / 2 + dy * height  # centre
     half_width = width * torch.exp(dw.clamp(max=MAX_LOG_SCALE)) / 2
@@ -94,4 +101,4 @@ def batched_nms(boxes: Tensor, scores: Tensor, groups: Tensor, iou_threshold: fl
     """
     from torchvision.ops import batched_nms as compiled  # here: importing torchvision takes seconds
 
-    return compiled(boxes, scores.float(), groups, iou_threshold)
+    return compiled(boxes, scores.to(boxes.dtype), groups, iou_threshold)

@@ -16,7 +16,6 @@ import warnings
 from collections.abc import Sequence
 from typing import Any
 
-from . import __version__
 from .cli_data import add_data
 from .cli_settings import near
 from .cli_train import add_train
@@ -48,7 +47,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     with warnings.catch_warnings():
         warnings.showwarning = show_warning
         try:
-            return options.run(options)
+            status = options.run(options)
+            sys.stdout.flush()  # here, where a closed pipe is expected
+            return status
         except BrokenPipeError:  # `mrcnn-lite … | head` has seen enough
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             return 0
@@ -64,17 +65,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def is_expected(error: Exception) -> bool:
     """Whether the message says it all. What is not of these kinds is a mistake of ours and shows where it happened."""
-    import torch
+    return isinstance(error, (ValueError, OSError, ImportError, FloatingPointError)) or is_memory(error)
 
-    kinds = (ValueError, OSError, ImportError, FloatingPointError, torch.cuda.OutOfMemoryError)
-    return isinstance(error, kinds)
+
+def is_memory(error: Exception) -> bool:
+    return type(error).__name__ == "OutOfMemoryError"  # torch's, told without importing torch
 
 
 def in_words(error: Exception) -> str:
     if isinstance(error, OSError) and error.strerror and error.filename is not None:
         return f"{error.filename}: {error.strerror}"
-    if type(error).__name__ == "OutOfMemoryError":
-        return f"{error} (a smaller --batch-size or more --accumulate needs less)"
+    if is_memory(error):
+        return f"{error} (a smaller --batch-size, or --accumulate in training, needs less)"
     return str(error) or type(error).__name__
 
 
@@ -91,7 +93,8 @@ def parser() -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
     )
-    parser.add_argument("--version", action="version", version=f"mrcnn_lite {__version__}")
+    version = sys.modules["mrcnn_lite"].__version__  # the package's face, which no file imports
+    parser.add_argument("--version", action="version", version=f"mrcnn_lite {version}")
     parser.add_argument("--debug", action="store_true", help="show where an error came from")
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
     add_train(commands)

@@ -112,7 +112,8 @@ def run_show(arguments: argparse.Namespace) -> int:
     from .visualize import contact_sheet, draw
 
     dataset = open_data(arguments.name, arguments.split, limit=arguments.limit, options=arguments.data_options)
-    count, title = min(arguments.count, len(dataset)), f"{arguments.name}, {arguments.split}"
+    count = min(arguments.count, len(dataset))
+    title = arguments.name if Path(arguments.name).is_file() else f"{arguments.name}, {arguments.split}"
     options: dict[str, Any] = {"skeleton": dataset.skeleton or None}
     if len(dataset.class_names) == 2:  # the name on each object would only hide it
         options["labels"], title = False, f"{title}: {dataset.class_names[1]}"

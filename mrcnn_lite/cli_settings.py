@@ -8,16 +8,24 @@ from __future__ import annotations
 
 import argparse
 import ast
+import contextlib
 import dataclasses
 import difflib
 import json
+import os
+import re
+import sys
 from collections.abc import Iterable
 from pathlib import Path
+from statistics import median
 from typing import Any
 
 from .config import Config
 
-WORDS = {"true": True, "false": False, "none": None}
+TINY = ("tiny", "tiny-dense")
+LARGEST_TINY = 512  # pixels of the shorter edge: the tiny network's anchors end at 64, larger pictures are made smaller
+MANY_OBJECTS = 15  # a picture: half of the RoIs that tiny learns from
+WORDS = {"true": True, "false": False}
 
 
 def read_config(name: str) -> Config:
@@ -59,7 +67,7 @@ def pairs(texts: Iterable[str], option: str) -> dict[str, Any]:
 
 
 def literal(text: str) -> Any:
-    """A number, tuple, list or quoted string; true, false, none; anything else is the text itself."""
+    """A number, tuple, list or quoted string; true, false; anything else is the text itself."""
     if text.lower() in WORDS:
         return WORDS[text.lower()]
     try:
@@ -124,8 +132,51 @@ def near(name: str, names: Iterable[str]) -> str:
     whole = {known: known for known in names}
     last = {known.split(".")[-1]: known for known in whole}
     close = [known for part, known in last.items() if part == name.split(".")[-1]]
-    close += [(whole | last)[match] for match in difflib.get_close_matches(name, whole | last, n=3)]
+    close += [known for known in whole if known.startswith(name)]
+    close += [(whole | last)[match] for match in difflib.get_close_matches(name, whole | last, n=3, cutoff=0.7)]
     return f" (did you mean {' or '.join(list(dict.fromkeys(close))[:3])}?)" if close else ""
+
+
+def fit_to_data(config: Config, dataset: Any, settings: dict[str, Any], name: str) -> Config:
+    """The configuration with the data set's classes, keypoints and, for the tiny ones, picture size.
+
+    settings: set by hand, these stay. name: of the configuration. Raises ValueError where the data lacks what a head
+    is to learn.
+    """
+    samples = evenly(dataset, 20)
+    targets = [dataset[i][1] for i in samples]
+    target = targets[0]
+    for head, key, instead in (("mask", "masks", "heads="), ("keypoint", "keypoints", "heads=mask")):
+        if head in config.heads and key not in target:
+            raise ValueError(f"this data set has no {key}, which the {head} head is to learn: --set {instead}")
+    changes: dict[str, Any] = {"num_classes": len(dataset.class_names)}
+    if "keypoint" in config.heads:
+        changes["num_keypoints"] = dataset.num_keypoints
+    elif dataset.num_keypoints:
+        say("note: the data set has keypoints, which this configuration does not learn (--set heads=mask,keypoint)")
+    if name in TINY and not settings.keys() & {"min_size", "max_size"}:
+        edge = min(LARGEST_TINY, round(median(min(dataset.image_size(i)) for i in evenly(dataset, 200))))
+        changes |= {"min_size": edge, "max_size": max(config.max_size, 2 * edge)}
+    objects = sum(len(target["boxes"]) for target in targets) / len(targets)
+    if name == "tiny" and objects > MANY_OBJECTS:
+        say(f"note: about {objects:.0f} objects a picture; --config tiny-dense is made for that")
+    changes = {key: value for key, value in changes.items() if key not in settings and getattr(config, key) != value}
+    for setting, value in changes.items():
+        say(f"from the data: {setting} = {value} (the configuration has {getattr(config, setting)})")
+    return with_settings(config, changes)
+
+
+def evenly(dataset: Any, most: int) -> range:
+    """Indices of at most so many pictures, spread over the data set."""
+    return range(0, len(dataset), -(-len(dataset) // most))
+
+
+def without_pretraining(config: Config, settings: dict[str, Any]) -> Config:
+    """Random weights must not stay as they are: nothing frozen, and a norm that learns (in groups: any batch size)."""
+    wanted: dict[str, Any] = {"frozen_stages": 0, "norm": "gn"}
+    changes = {name: value for name, value in wanted.items() if name not in settings}
+    say(f"random weights, therefore: {', '.join(f'{name} = {value}' for name, value in changes.items())}")
+    return with_settings(config, changes)
 
 
 def positive(text: str) -> int:
@@ -133,6 +184,21 @@ def positive(text: str) -> int:
     if not text.isdecimal() or int(text) < 1:
         raise argparse.ArgumentTypeError(f"{text!r} is no whole number from 1")
     return int(text)
+
+
+def score(text: str) -> float:
+    """For argparse: a number in 0..1."""
+    with contextlib.suppress(ValueError):
+        if 0 <= float(text) <= 1:
+            return float(text)
+    raise argparse.ArgumentTypeError(f"{text!r} is no number in 0..1")
+
+
+def device(text: str) -> str:
+    """For argparse: cuda, cuda:1, mps, cpu."""
+    if not re.fullmatch(r"cpu|mps|cuda(:\d+)?", text):
+        raise argparse.ArgumentTypeError(f"{text!r} is none of cuda, cuda:N, mps, cpu")
+    return text
 
 
 def add_command(
@@ -150,3 +216,13 @@ def add_command(
     )
     command.set_defaults(run=run, parser=command)
     return command
+
+
+def is_first_process() -> bool:
+    return os.environ.get("RANK", "0") == "0"
+
+
+def say(text: str) -> None:
+    """On the screen, once for all processes, beside the results on the standard output."""
+    if is_first_process():
+        print(text, file=sys.stderr, flush=True)

@@ -6,18 +6,25 @@ What the command line leaves open is taken from the data, and said on the screen
 from __future__ import annotations
 
 import argparse
-import os
 import sys
 from contextlib import redirect_stdout
 from pathlib import Path
-from statistics import median
 from typing import Any
 
 from .cli_data import add_data_options, open_data
-from .cli_settings import add_command, flat, pairs, positive, read_config, with_settings
-from .config import Config
-
-LARGEST_TINY = 512  # the tiny network's anchors end at 64 pixels: larger pictures are made smaller
+from .cli_settings import (
+    add_command,
+    device,
+    fit_to_data,
+    flat,
+    is_first_process,
+    pairs,
+    positive,
+    read_config,
+    say,
+    with_settings,
+    without_pretraining,
+)
 
 ABOUT = """Train a model on a data set. The folder --output then holds model.safetensors, to evaluate and predict
 with; metrics.csv and validation.csv; and last.pt, from which --resume goes on after any interruption,
@@ -69,7 +76,7 @@ def add_train(commands: Any) -> None:
     add("--accumulate", type=positive, default=1, metavar="N", help="cut each batch into N parts, to save memory")
     add("--lr", type=float, help="learning rate, for that batch size; default: the paper's 0.02, for tiny 0.002")
     add("--seed", type=int, default=0, help="of weights, order, augmentation and sampling; default %(default)s")
-    add("--device", help="cuda, mps, cpu; default: the best there is")
+    add("--device", type=device, help="cuda, mps, cpu; default: the best there is")
     add("--precision", default="auto", choices=["auto", "float32", "bfloat16", "float16"], help="default %(default)s: "
         "what a GPU computes fastest, float32 on a CPU")  # fmt: skip
     add("--processes", default="auto", metavar="auto|N", help="that share each batch; default: one a CPU core or one "
@@ -99,7 +106,11 @@ def run_train(arguments: argparse.Namespace) -> int:
         raise ValueError("--steps and --minutes both say how long: give one of them")
     options = {"limit": arguments.limit, "options": arguments.data_options, "keypoints": "keypoint" in config.heads}
     dataset = open_data(arguments.data, "train", **options)
-    config = fit_to_data(config, dataset, settings, tiny=arguments.config == "tiny")
+    config = fit_to_data(config, dataset, settings, arguments.config)
+    if arguments.batch_size and config.train.optimizer == "sgd" and "train.lr" not in settings:
+        usual = read_config(arguments.config).train
+        fitting = usual.lr * arguments.batch_size / usual.batch_size
+        say(f"note: lr {usual.lr:g} is for {usual.batch_size} pictures a step; --lr {fitting:g} would fit this batch")
     validation = open_validation(arguments, options)
     init = arguments.init or ("none" if config.backbone == "tiny" else "imagenet")
     if init == "none" and config.backbone != "tiny":
@@ -108,14 +119,16 @@ def run_train(arguments: argparse.Namespace) -> int:
     import torch
 
     from .build import build_model
+    from .devices import choose_device
     from .train import train
 
+    place = choose_device(arguments.device)
     torch.manual_seed(arguments.seed)
     model = build_model(config)
     if not (there and arguments.resume):  # otherwise the checkpoint brings the weights
         initialise(model, init)
-    say(f"{arguments.config}, {sum(p.numel() for p in model.parameters()):,} parameters; {len(dataset)} pictures of "
-        f"{arguments.data}; {output}")  # fmt: skip
+    parameters = sum(parameter.numel() for parameter in model.parameters())
+    say(f"{arguments.config}, {parameters:,} parameters, on {place}; {len(dataset)} pictures of {arguments.data}")
     with redirect_stdout(sys.stderr):  # the progress line
         history = train(
             model,
@@ -152,46 +165,10 @@ def chosen_settings(arguments: argparse.Namespace) -> dict[str, Any]:
     return settings
 
 
-def fit_to_data(config: Config, dataset: Any, settings: dict[str, Any], *, tiny: bool) -> Config:
-    """The configuration with the data set's classes, keypoints and, for tiny, picture size, where not set by hand.
-
-    Raises ValueError where the data lacks what a head is to learn.
-    """
-    _, target = dataset[0]
-    for head, key, instead in (("mask", "masks", "heads="), ("keypoint", "keypoints", "heads=mask")):
-        if head in config.heads and key not in target:
-            raise ValueError(f"this data set has no {key}, which the {head} head is to learn: --set {instead}")
-    changes: dict[str, Any] = {"num_classes": len(dataset.class_names)}
-    if "keypoint" in config.heads:
-        changes["num_keypoints"] = dataset.num_keypoints
-    elif dataset.num_keypoints:
-        say("note: the data set has keypoints, which this configuration does not learn (--set heads=mask,keypoint)")
-    if tiny and not settings.keys() & {"min_size", "max_size"}:
-        edge = min(LARGEST_TINY, round(median(min(size) for size in sample_of_sizes(dataset))))
-        changes |= {"min_size": edge, "max_size": max(config.max_size, 2 * edge)}
-    changes = {
-        name: value for name, value in changes.items() if name not in settings and getattr(config, name) != value
-    }
-    for name, value in changes.items():
-        say(f"from the data: {name} = {value} (the configuration has {getattr(config, name)})")
-    return with_settings(config, changes)
-
-
-def sample_of_sizes(dataset: Any, most: int = 200) -> list[tuple[int, int]]:
-    """(H, W) of at most so many pictures, evenly spread over the data set."""
-    return [dataset.image_size(i) for i in range(0, len(dataset), -(-len(dataset) // most))]
-
-
-def without_pretraining(config: Config, settings: dict[str, Any]) -> Config:
-    """Random weights must not stay as they are: nothing frozen, and a norm that learns (in groups: any batch size)."""
-    wanted: dict[str, Any] = {"frozen_stages": 0, "norm": "gn"}
-    changes = {name: value for name, value in wanted.items() if name not in settings}
-    say(f"random weights, therefore: {', '.join(f'{name} = {value}' for name, value in changes.items())}")
-    return with_settings(config, changes)
-
-
 def open_validation(arguments: argparse.Namespace, options: dict[str, Any]) -> Any:
     """The data set of --val, or the val split of --data if there is one; None for none."""
+    # The length of a drawn set is that of the training pictures.
+    options = options | {"options": [text for text in options["options"] if not text.startswith("length=")]}
     if arguments.val == "none":
         return None
     if arguments.val:
@@ -224,26 +201,16 @@ def initialise(model: Any, init: str) -> None:
     source = load_model(init)
     state, own = source.state_dict(), model.state_dict()
     fitting = {name: tensor for name, tensor in state.items() if name in own and tensor.shape == own[name].shape}
-    if not all(name in fitting for name in own if name.startswith("backbone.")):
-        theirs, ours = source.config, model.config
-        raise ValueError(
-            f"--init {init}: its backbone is another ({theirs.arch}, {theirs.backbone}, {theirs.norm}; the "
-            f"configuration's {ours.arch}, {ours.backbone}, {ours.norm})"
-        )
+    # Frozen or not, a BatchNorm has the same numbers; the counter that only one of them has is not needed.
+    lacking = [name for name in own.keys() - fitting.keys() if name.startswith("backbone.") and "batches" not in name]
+    theirs, ours = ((c.arch, c.backbone, c.norm.removeprefix("frozen_")) for c in (source.config, model.config))
+    if lacking or theirs != ours:
+        example = f"; {min(lacking)} does not fit" if lacking else ""
+        raise ValueError(f"--init {init}: its backbone is {', '.join(theirs)}, not {', '.join(ours)}{example}")
     model.load_state_dict(fitting, strict=False)
     random = sorted({name.rsplit(".", 1)[0] for name in own.keys() - fitting.keys()})
     say(f"{init}: {len(fitting)} of {len(own)} tensors taken" + (f"; anew: {', '.join(random)}" if random else ""))
-    theirs, ours = flat(source.config), flat(model.config)
+    then, now = flat(source.config), flat(model.config)
     frame = ("half_pixel", "torchvision_anchors", "anchor_sizes", "anchor_ratios", "image_mean", "image_std", "roi_op")
-    if other := [f"{name}={theirs[name]}" for name in frame if theirs[name] != ours[name]]:
+    if other := [f"{name}={then[name]}" for name in frame if then[name] != now[name]]:
         say(f"note: those weights were trained with {', '.join(other)}; --set does the same")
-
-
-def is_first_process() -> bool:
-    return os.environ.get("RANK", "0") == "0"
-
-
-def say(text: str) -> None:
-    """On the screen, once for all processes, beside the results on the standard output."""
-    if is_first_process():
-        print(text, file=sys.stderr, flush=True)

@@ -13,12 +13,12 @@ from pathlib import Path
 from typing import Any
 
 from .cli_data import add_data_options, open_data
-from .cli_settings import add_command, positive, read_config
+from .cli_settings import add_command, device, positive, read_config, score
 from .config import Config
 
 
 def add_device(command: argparse.ArgumentParser) -> None:
-    command.add_argument("--device", help="cuda, mps, cpu; default: the best there is")
+    command.add_argument("--device", type=device, help="cuda, mps, cpu; default: the best there is")
     command.add_argument("--threads", type=positive, metavar="N", help="on a CPU; default: one a core")
 
 
@@ -51,6 +51,8 @@ file. The model's classes are matched to the data set's by name."""
     command.add_argument("--batch-size", type=positive, default=4, metavar="N", help="default %(default)s")
     command.add_argument("--output", type=Path, metavar="JSON", help="write the figures there, too")
     command.add_argument("--picture", type=Path, metavar="PNG", help="draw eight predictions beside the truth")
+    command.add_argument("--picture-score", type=score, default=0.3, metavar="S", help="those of at least this score, "
+                         "0..1; default %(default)s")  # fmt: skip
     add_data_options(command)
     add_device(command)
 
@@ -63,14 +65,18 @@ def run_evaluate(arguments: argparse.Namespace) -> int:
         from .evaluate import evaluate
         from .predict import load_model
 
-        device = on_device(arguments)
-        model = load_model(arguments.weights, device)
+        model = load_model(arguments.weights, on_device(arguments))
         keypoints = "keypoint" in model.config.heads
         dataset = open_data(arguments.data, arguments.split, keypoints=keypoints, **options)
         results = evaluate(model, dataset, batch_size=arguments.batch_size)
         if arguments.picture:
-            draw_predictions(model, dataset, arguments.picture, arguments.data)
+            title = f"{arguments.data}, {arguments.split}: scores from {arguments.picture_score:g}"
+            draw_predictions(model, dataset, arguments.picture, title, arguments.picture_score)
+    if results.box is results.mask is results.keypoint is None:
+        raise ValueError("the detections and the data set have neither boxes nor masks nor keypoints in common")
     print(results)
+    if arguments.picture:
+        print(f"\npicture: {arguments.picture}")
     if arguments.output:
         from .files import atomic
 
@@ -94,8 +100,8 @@ def of_results(arguments: argparse.Namespace, options: dict[str, Any]) -> Any:
     return evaluate_detections(detections, open_data(arguments.data, arguments.split, keypoints=keypoints, **options))
 
 
-def draw_predictions(model: Any, dataset: Any, path: Path, title: str, count: int = 8, sure: float = 0.5) -> None:
-    """A sheet of the truth and, beside it, what the model is fairly sure of."""
+def draw_predictions(model: Any, dataset: Any, path: Path, title: str, least: float, count: int = 8) -> None:
+    """A sheet of the truth and, beside it, what the model has found with a score of at least `least`."""
     from .evaluate import detecting
     from .visualize import side_by_side
 
@@ -103,9 +109,10 @@ def draw_predictions(model: Any, dataset: Any, path: Path, title: str, count: in
     samples = [dataset[i] for i in range(0, len(dataset), len(dataset) // count)][:count]
     with detecting(model) as detect:
         detections = [detect([image])[0] for image, _ in samples]
-    detections = [{key: value[found["scores"] > sure].cpu() for key, value in found.items()} for found in detections]
+    detections = [{key: value[found["scores"] >= least].cpu() for key, value in found.items()} for found in detections]
     images, truths = [image for image, _ in samples], [target for _, target in samples]
-    side_by_side(images, detections, truths, model.class_names, path, title=title, skeleton=dataset.skeleton or None)
+    options: dict[str, Any] = {"skeleton": dataset.skeleton or None, "labels": len(model.class_names) > 2}
+    side_by_side(images, detections, truths, model.class_names, path, title=title, **options)
 
 
 def add_predict(commands: Any) -> None:
@@ -119,7 +126,7 @@ def add_predict(commands: Any) -> None:
     command.add_argument("--weights", required=True, metavar="FILE|coco|coco-keypoints",
                          help="a model of `train`, or torchvision's")  # fmt: skip
     command.add_argument("--output", type=Path, default=Path("runs/predict"), metavar="DIR", help="default %(default)s")
-    command.add_argument("--score-threshold", type=float, default=0.5, metavar="S", help="0..1; default %(default)s")
+    command.add_argument("--score-threshold", type=score, default=0.5, metavar="S", help="0..1; default %(default)s")
     command.add_argument("--batch-size", type=positive, default=1, metavar="N", help="default %(default)s")
     add_device(command)
 
@@ -128,10 +135,7 @@ def run_predict(arguments: argparse.Namespace) -> int:
     from .predict import load_model, predict
 
     threshold = arguments.score_threshold
-    if not 0 <= threshold <= 1:
-        raise ValueError(f"--score-threshold is {threshold}, expected 0..1")
-    device = on_device(arguments)
-    model = load_model(arguments.weights, device)
+    model = load_model(arguments.weights, on_device(arguments))
     # Masks of whole folders would fill the memory: what was found is read from the file.
     options = {"output": arguments.output, "score_threshold": threshold, "batch_size": arguments.batch_size}
     predict(model, arguments.inputs, keep=False, **options)
@@ -142,9 +146,7 @@ def run_predict(arguments: argparse.Namespace) -> int:
         found[entry["file_name"]][entry.get("category_name", f"class {entry['category_id']}")] += 1
     for name, counts in found.items():
         print(f"{name}: {', '.join(f'{count} {kind}' for kind, count in counts.most_common()) or 'nothing'}")
-    print(
-        f"{len(pictures)} pictures, {len(entries)} objects with a score from {threshold:g}; drawn in {arguments.output}"
-    )
+    print(f"{len(found)} picture(s), {len(entries)} object(s) with a score from {threshold:g}: {arguments.output}")
     return 0
 
 

@@ -133,16 +133,18 @@ def choose_processes_and_threads(device_type: str, cores: int, images: int) -> t
     `available_cores()`. images: of a step, batch_size / accumulate; the processes share them equally.
 
     On a CPU: as many processes of one thread as there are cores and equal shares of the images, then threads for the
-    cores left over. Measured with a tiny Mask R-CNN, batch 8, two cores, step time relative to one thread alone:
+    cores left over. Measured with the tiny preset, batch 8, two cores: step time relative to one thread alone, calm and
+    beside one busy process.
 
-        busy neighbours              0       1       2
-        one thread                1.00    0.95    2.76
-        two threads               0.59    1.47    7.5   (spinning threads wait for one that does not run; up to 13)
-        two threads, PATIENT      0.60    1.15    3.2
-        two processes             0.52    1.06    0.96
+                                  calm   busy
+        one thread                1.00   0.95
+        two threads               0.77   53     (spinning, each waits for the one that is not running)
+        two threads, PATIENT      1.11   2.3
+        two processes             0.72   1.38
 
-    Threads meet some thousand times a step, after each operation; processes meet once, to average the gradients, and
-    sleep while they wait. So two processes win on a calm machine and lose nothing beside a busy neighbour.
+    Threads meet some thousand times a step, after each operation; processes meet a few times, and sleep while they
+    wait. With fewer, longer operations (torchvision's model of this size) two threads, calm, reach 0.60 and two
+    processes 0.52.
     """
     if device_type != "cpu":
         return 1, 1

@@ -42,12 +42,14 @@ def resized_size(size: Size, min_size: int, max_size: int) -> Size:
 def scale_boxes(boxes: Tensor, old: Size, new: Size) -> Tensor:
     """Boxes [..., 4] in an image of size `old` -> in the same image resized to `new`."""
     y, x = new[0] / old[0], new[1] / old[1]
-    return boxes * boxes.new_tensor([x, y, x, y])
+    x1, y1, x2, y2 = boxes.unbind(-1)
+    return torch.stack([x1 * x, y1 * y, x2 * x, y2 * y], dim=-1)
 
 
 def scale_keypoints(keypoints: Tensor, old: Size, new: Size) -> Tensor:
     """Keypoints [..., 3] in an image of size `old` -> in the same image resized to `new`; visibility stays."""
-    return keypoints * keypoints.new_tensor([new[1] / old[1], new[0] / old[0], 1.0])
+    x, y, visibility = keypoints.unbind(-1)
+    return torch.stack([x * (new[1] / old[1]), y * (new[0] / old[0]), visibility], dim=-1)
 
 
 class ImageTransform(nn.Module):
@@ -87,7 +89,7 @@ class ImageTransform(nn.Module):
 
     def targets(self, targets: Sequence[dict[str, Tensor]], batch: Batch) -> list[dict[str, Tensor]]:
         """Boxes, masks and keypoints moved into the network input's pixels (and to its device); the rest is dropped."""
-        device, dtype = batch.images.device, torch.float32
+        device, dtype = batch.images.device, torch.promote_types(batch.images.dtype, torch.float32)
         moved = []
         for target, old, new in zip(targets, batch.original_sizes, batch.sizes):
             boxes = target["boxes"].to(device, dtype).reshape(-1, 4)

@@ -16,6 +16,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from .boxes import full_precision
 from .distributed import mean_over_processes
 from .matching import SampledRoIs
 from .roi_ops import RoIPooler
@@ -87,7 +88,7 @@ class KeypointHead(nn.Module):
 
     def forward(self, features: list[Tensor], rois: Tensor) -> Tensor:
         """features: L maps; rois [R, 5] -> heat-map logits [R, J, M, M]."""
-        return self.layers(self.pooler(features, rois)).float()
+        return full_precision(self.layers(self.pooler(features, rois)))
 
     def targets(self, sampled: SampledRoIs, targets: list[dict[str, Tensor]], size: int) -> tuple[Tensor, Tensor]:
         """`encode_heatmaps` of the matched objects of the positive RoIs: cell and counts, [positives, J] each."""

@@ -17,6 +17,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from .backbone import NormLayer, convolution
+from .boxes import full_precision
 from .distributed import mean_over_processes
 from .matching import SampledRoIs
 from .roi_ops import RoIPooler, align_levels
@@ -205,7 +206,7 @@ class MaskHead(nn.Module):
 
     def forward(self, features: list[Tensor], rois: Tensor) -> Tensor:
         """features: L maps; rois [R, 5] -> mask logits [R, K (1 if agnostic, + 1 for softmax), M, M]."""
-        return self.layers(self.body(self.pooler(features, rois))).float()
+        return full_precision(self.layers(self.body(self.pooler(features, rois))))
 
     def targets(self, sampled: SampledRoIs, targets: list[dict[str, Tensor]]) -> Tensor:
         """The matched object's mask inside each positive RoI: float32 [positives, M, M]."""

@@ -75,8 +75,8 @@ def gather(values: Tensor) -> Callable[[], Tensor]:
     return wait_for_all
 
 
-def average_in_order(state: None, bucket: dist.GradBucket) -> torch.futures.Future[Tensor]:
-    """Communication hook of DistributedDataParallel: the mean of all gradients, always summed in the order of the ranks.
+def average_in_order(state, bucket):  # type: ignore[no-untyped-def]  # torch compares annotations, which are strings here
+    """Communication hook of DistributedDataParallel: the mean of all gradients, summed in the order of the ranks.
 
     WHY: with three and more processes gloo's own sum takes them in an order that depends on where in its bucket a
     gradient lies, and that changes after the first step: a resumed run would differ in the last bits.
@@ -196,16 +196,28 @@ def _child(number: int, count: int, folder: str) -> None:
         if number == 0:
             torch.save(result, Path(folder, "result"))
     except BaseException as error:
-        trace = traceback.format_exc()
-        try:
-            content = pickle.dumps((error, trace))
-            pickle.loads(content)
-        except Exception:
-            content = pickle.dumps((RuntimeError(str(error)), trace))
-        part = Path(folder, f"part-{number}")
-        part.write_bytes(content)
-        part.rename(Path(folder, f"error-{number}"))
-        raise SystemExit(1) from None
+        _tell_parent(error, Path(folder), number)
+        _end(1)
+    _end(0)
+
+
+def _tell_parent(error: BaseException, folder: Path, number: int) -> None:
+    trace = traceback.format_exc()
+    try:
+        content = pickle.dumps((error, trace))
+        pickle.loads(content)
+    except Exception:  # an exception of a shape that pickle does not know
+        content = pickle.dumps((RuntimeError(f"{type(error).__name__}: {error}"), trace))
+    part = folder / f"part-{number}"
+    part.write_bytes(content)
+    part.rename(folder / f"error-{number}")
+
+
+def _end(exit_code: int) -> None:
+    """End at once. WHY not return: torch's threads now and then abort an interpreter that is being taken down."""
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(exit_code)
 
 
 def _end_with_parent(folder: str) -> None:

@@ -89,8 +89,8 @@ class RPN(nn.Module):
         outputs = [self.head(feature) for feature in features]
         grids = [(feature.shape[-2], feature.shape[-1]) for feature in features]
         anchors = self.anchor_grid(grids, image_size)
-        logits = torch.cat([logits for logits, _ in outputs], dim=1).float()
-        deltas = torch.cat([deltas for _, deltas in outputs], dim=1).float()
+        logits = box_ops.full_precision(torch.cat([logits for logits, _ in outputs], dim=1))
+        deltas = box_ops.full_precision(torch.cat([deltas for _, deltas in outputs], dim=1))
         return RPNOutput(logits, deltas, torch.cat(anchors), [len(level) for level in anchors])
 
     def losses(
@@ -129,10 +129,9 @@ class RPN(nn.Module):
         """The best `pre_nms` anchors a level, decoded, clipped, suppressed a level, and the best `post_nms` an image.
 
         image_sizes: true (H, W) of each image without padding. No gradient: approximate joint training (Mask R-CNN,
-        appendix B) treats proposals as given. One NMS serves the whole batch: a group is a level of an image.
+        appendix B) treats proposals as given.
         """
-        n = len(output.logits)
-        boxes, scores, groups = [], [], []
+        boxes, scores, levels = [], [], []
         start = 0
         for level, size in enumerate(output.level_sizes):
             top, index = output.logits[:, start : start + size].topk(min(pre_nms, size), dim=1)  # [N, k]
@@ -140,17 +139,16 @@ class RPN(nn.Module):
             deltas = output.deltas.gather(1, index[..., None].expand(-1, -1, 4))  # [N, k, 4]
             boxes.append(box_ops.decode(output.anchors[index], deltas))  # [N, k, 4]
             scores.append(top.sigmoid())
-            image_number = torch.arange(n, device=top.device)[:, None]
-            groups.append((image_number * len(output.level_sizes) + level).expand_as(top))
+            levels.append(torch.full_like(index[0], level))  # [k]
             start += size
-        all_boxes = torch.cat(boxes, dim=1)  # [N, k over levels, 4]
-        all_boxes = torch.stack([box_ops.clip(b, s) for b, s in zip(all_boxes, image_sizes)]).flatten(0, 1)
-        all_scores = torch.cat(scores, dim=1).flatten()
-        # A box without an area takes the lowest score instead of being cut out: no size depends on the data before NMS.
-        all_scores = torch.where(box_ops.at_least(all_boxes, self.min_side), all_scores, -1.0)
-        all_groups = torch.cat(groups, dim=1).flatten()
-        keep = box_ops.batched_nms(all_boxes, all_scores, all_groups, self.nms_iou)
-        keep = keep[all_scores[keep] >= 0]
-        image_of = all_groups[keep] // len(output.level_sizes)
-        kept = [keep[image_of == i][:post_nms] for i in range(n)]
-        return Proposals([all_boxes[k] for k in kept], [all_scores[k] for k in kept])
+        of_level = torch.cat(levels)  # [k over levels]
+        kept_boxes, kept_scores = [], []
+        for boxes_i, scores_i, image_size in zip(torch.cat(boxes, dim=1), torch.cat(scores, dim=1), image_sizes):
+            boxes_i = box_ops.clip(boxes_i, image_size)
+            # A box without an area takes the lowest score instead of being cut out: before NMS no size depends on data.
+            scores_i = torch.where(box_ops.at_least(boxes_i, self.min_side), scores_i, -1.0)
+            keep = box_ops.batched_nms(boxes_i, scores_i, of_level, self.nms_iou)[:post_nms]
+            keep = keep[scores_i[keep] >= 0]
+            kept_boxes.append(boxes_i[keep])
+            kept_scores.append(scores_i[keep])
+        return Proposals(kept_boxes, kept_scores)

@@ -25,7 +25,7 @@ def from_torchvision(model: nn.Module) -> MaskRCNN:
     channel for the background, which is dropped. Raises ValueError naming the part that has no counterpart.
     """
     config = _torchvision_config(model)
-    ours = build_model(config)
+    ours = build_model(config).to(next(model.parameters()))  # its device and dtype
     state = model.state_dict()
     renamed = {}
     for theirs, mine in _torchvision_names(model).items():
@@ -44,8 +44,7 @@ def from_torchvision(model: nn.Module) -> MaskRCNN:
         for name, parameter in ours.named_parameters():
             if name.startswith(mine + "."):
                 parameter.requires_grad_(theirs + name[len(mine) :] not in frozen)
-    device = next(model.parameters()).device
-    return ours.train(model.training).to(device)
+    return ours.train(model.training)
 
 
 def _torchvision_names(model: Any) -> dict[str, str]:

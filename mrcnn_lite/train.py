@@ -65,7 +65,8 @@ def train(
         steps, minutes: the length, instead of settings.steps; in minutes the schedule follows the clock, and
             evaluations and checkpoints count,
             but for the evaluation at the end.
-        resume: go on from output/last.pt if it exists. Bit for bit on a CPU for a run in steps.
+        resume: go on from output/last.pt if it exists. On a CPU, with as many processes, a run in steps ends bit for
+            bit as if it had not been stopped; one in minutes goes on where it was.
         overwrite: allow `output` to hold another run.
         validation, validate_every: a data set and how many steps lie between evaluations; there is one at the end.
         device: else CUDA, MPS, CPU (`devices.choose_device`).

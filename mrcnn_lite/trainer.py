@@ -71,7 +71,7 @@ class Trainer:
                 device_ids=[device.index] if device.type == "cuda" else None,
                 gradient_as_bucket_view=True,
                 # BatchNorm's statistics are not used in training; the first process's are the ones that are kept.
-                **{SYNC_BUFFERS: False},
+                **{SYNC_BUFFERS: False},  # type: ignore[arg-type]
             )
             if device.type == "cpu" and world_size() > 2:
                 self.parallel.register_comm_hook(None, average_in_order)

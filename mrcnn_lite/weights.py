@@ -33,11 +33,8 @@ def save(model: MaskRCNN, path: str | os.PathLike[str]) -> None:
             continue
         seen.add(tensor.data_ptr())
         tensors[name] = tensor.detach().cpu().contiguous()
-    metadata = {
-        "format": FORMAT,
-        "config": json.dumps(model.config.to_dict()),
-        "class_names": json.dumps(list(model.class_names)),
-    }
+    about = {"format": FORMAT, "config": model.config.to_dict(), "class_names": list(model.class_names)}
+    metadata = {"mrcnn_lite": json.dumps(about)}  # one key: safetensors writes several in a random order
     with atomic(path) as temporary:
         save_file(tensors, temporary, metadata=metadata)
 
@@ -51,14 +48,14 @@ def load(path: str | os.PathLike[str], device: str | torch.device = "cpu") -> Ma
         raise FileNotFoundError(f"{path}: no such file of weights")
     try:
         with safe_open(path, framework="pt") as file:
-            metadata = file.metadata() or {}
+            about = json.loads((file.metadata() or {}).get("mrcnn_lite", "{}"))
             state = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
     except SafetensorError as error:
         raise ValueError(f"{path}: not a whole safetensors file ({error})") from error
-    if metadata.get("format") != FORMAT:
-        raise ValueError(f"{path}: format is {metadata.get('format')!r}, expected {FORMAT!r}: not saved by mrcnn_lite")
-    model = build_model(Config.from_dict(json.loads(metadata["config"])))
-    model.class_names = tuple(json.loads(metadata["class_names"]))
+    if about.get("format") != FORMAT:
+        raise ValueError(f"{path}: format is {about.get('format')!r}, expected {FORMAT!r}: not saved by mrcnn_lite")
+    model = build_model(Config.from_dict(about["config"]))
+    model.class_names = tuple(about["class_names"])
     load_state(model, state, str(path))
     return model.eval().to(device)
 

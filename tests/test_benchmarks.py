@@ -220,6 +220,8 @@ def test_shapes_training_compares_with_the_rates_that_the_search_found(shapes_tr
     }
     assert compared == [("ours", 6.0, 0, 0.002), ("torchvision", 6.0, 0, 0.002)]
     assert "0.002 *" in capsys.readouterr().out
+    shapes_training.main(["--seeds", "1", "--minutes", "20", "--search-minutes", "6"])
+    assert shapes_training.commands[8:] == [("ours", 20.0, 1, 0.002), ("torchvision", 20.0, 1, 0.002)]
 
 
 def test_shapes_training_stops_at_a_run_that_fails(shapes_training, monkeypatch):

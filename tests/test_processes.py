@@ -13,7 +13,7 @@ import pytest
 import torch
 
 from mrcnn_lite.distributed import rank, world_size
-from mrcnn_lite.processes import asked_to_stop, gather, launched, process_group, run_processes
+from mrcnn_lite.processes import asked_to_stop, average_in_order, gather, launched, process_group, run_processes
 
 
 def meet(values, fail_in=None):
@@ -42,6 +42,35 @@ def test_an_exception_in_one_ends_all_and_is_raised_here():
         run_processes(2, 1, meet, [], fail_in=1)
     assert "in process 1" in str(caught.value.__cause__)
     assert time.monotonic() - start < 60
+
+
+class Bucket:
+    """Gradients of two parameters, in either order, as DistributedDataParallel lays them out."""
+
+    def __init__(self, first, second):
+        self.flat = torch.cat([first, second])
+
+    def buffer(self):
+        return self.flat
+
+
+def average_in_two_layouts():
+    with process_group(torch.device("cpu")):
+        generator = torch.Generator().manual_seed(rank())
+        small, large = torch.randn(7, generator=generator), torch.randn(1000, generator=generator) * 1e4
+        own = torch.cat([small, large])
+        one = average_in_order(None, Bucket(small, large)).wait()
+        other = average_in_order(None, Bucket(large, small)).wait()
+        return own, one, torch.cat([other[1000:], other[:1000]])
+
+
+def test_the_average_of_three_does_not_depend_on_the_layout_of_the_bucket():
+    own, one, other = run_processes(3, 1, average_in_two_layouts)
+    assert torch.equal(one, other)
+    draws = [torch.Generator().manual_seed(number) for number in range(3)]
+    all_three = [torch.cat([torch.randn(7, generator=g), torch.randn(1000, generator=g) * 1e4]) for g in draws]
+    assert torch.equal(own, all_three[0])
+    assert torch.equal(one, (all_three[0] + all_three[1] + all_three[2]) / 3)
 
 
 def alone():

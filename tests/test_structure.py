@@ -30,7 +30,11 @@ LAYERS = {
     4.5: "torchvision_models visualize evaluate batches processes records",
     5: "trainer predict",
     5.5: "train",
+    5.6: "cli_settings",
+    5.7: "cli_data",
+    5.8: "cli_train cli_use",
     6: "cli demo",
+    6.5: "__main__",
 }
 LAYER_OF = {name: layer for layer, names in LAYERS.items() for name in names.split()}
 CORE = [name for name, layer in LAYER_OF.items() if layer < 4]
@@ -50,6 +54,7 @@ TESTED_IN = {
     "data": "test_data_registry.py",  # the face of data/
     "presets": "test_config.py",
     "build": "test_model.py",
+    "__main__": "test_cli.py",
 }
 
 

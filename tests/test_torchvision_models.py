@@ -34,7 +34,8 @@ def calm(model):
 
 def make(kind, backbone, num_classes, **settings):
     torch.manual_seed(0)
-    settings = {"min_size": 120, "max_size": 170, "box_score_thresh": 0.02} | settings
+    settings = {"min_size": 120, "max_size": 170, "box_score_thresh": 0.02, "box_detections_per_img": 30} | settings
+    settings = {"box_batch_size_per_image": 64} | settings
     if kind.endswith("v2"):
         build = {"mask-v2": tv.maskrcnn_resnet50_fpn_v2, "faster-v2": tv.fasterrcnn_resnet50_fpn_v2}[kind]
         return calm(build(weights=None, weights_backbone=None, num_classes=num_classes, **settings))
@@ -61,6 +62,15 @@ def random_images(seed=0):
     return [torch.rand(3, *size, generator=generator) for size in SIZES]
 
 
+def same_order(found, expected):
+    """Which of `found` each of `expected` is: two scores that differ by rounding alone may change places."""
+    far = torch.cdist(expected["boxes"], found["boxes"], p=float("inf"))
+    far = far + 1e6 * (expected["labels"][:, None] != found["labels"][None])
+    order = far.argmin(dim=1)
+    assert sorted(order.tolist()) == list(range(len(found["boxes"])))  # one for one
+    return order
+
+
 @pytest.mark.parametrize("kind,backbone,num_classes", CASES)
 def test_same_detections(kind, backbone, num_classes):
     theirs = make(kind, backbone, num_classes)
@@ -75,7 +85,9 @@ def test_same_detections(kind, backbone, num_classes):
     with torch.no_grad():
         expected, found = theirs([image.clone() for image in images]), ours.detect(images)
     assert sum(len(e["boxes"]) for e in expected) > 20  # else nothing is compared
-    for e, f in zip(expected, found):
+    for i, e in enumerate(expected):
+        order = same_order(found[i], e)
+        found[i] = f = {key: value[order] for key, value in found[i].items()}
         assert f["labels"].tolist() == e["labels"].tolist()
         assert torch.allclose(f["boxes"], e["boxes"], atol=1e-3, rtol=0)
         assert torch.allclose(f["scores"], e["scores"], atol=1e-5, rtol=0)
@@ -120,11 +132,17 @@ def draw_first(matched, num_samples, positive_fraction, generator=None):
     return index, torch.ones_like(index, dtype=torch.bool)
 
 
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 @pytest.mark.parametrize("kind,backbone,num_classes", [c for c in CASES if not c[0].endswith("v2")])
-def test_same_losses_and_gradients(kind, backbone, num_classes, monkeypatch):
-    theirs = make(kind, backbone, num_classes)
+def test_same_losses_and_gradients(kind, backbone, num_classes, dtype, monkeypatch):
+    """Gradients in float64: in float32 a ReLU whose input is 0 but for rounding goes either way, and entries jump."""
+    theirs = make(kind, backbone, num_classes).to(dtype)
     ours = from_torchvision(theirs)
-    images, targets = random_images(3), random_targets(kind, num_classes)
+    for name in ("image_mean", "image_std"):  # ours keeps them in float32
+        value = torch.tensor(getattr(theirs.transform, name), dtype=dtype)[:, None, None]
+        setattr(ours.image_transform, name.removeprefix("image_"), value)
+    images = [image.to(dtype) for image in random_images(3)]
+    targets = [{k: v.to(dtype) if k == "boxes" else v for k, v in t.items()} for t in random_targets(kind, num_classes)]
 
     def their_sampler(sampler):
         def sample(matched_idxs):
@@ -142,7 +160,6 @@ def test_same_losses_and_gradients(kind, backbone, num_classes, monkeypatch):
     theirs.rpn.fg_bg_sampler, theirs.roi_heads.fg_bg_sampler = map(their_sampler, samplers)
     monkeypatch.setattr(our_rpn, "sample", draw_first)
     monkeypatch.setattr(our_matching, "sample", draw_first)
-    monkeypatch.setattr(ours, "check_inputs", False)
 
     theirs.train()
     expected = theirs([i.clone() for i in images], [{k: v.clone() for k, v in t.items()} for t in targets])
@@ -151,6 +168,8 @@ def test_same_losses_and_gradients(kind, backbone, num_classes, monkeypatch):
     for name, loss in expected.items():
         assert loss > 0
         assert found[name].item() == pytest.approx(loss.item(), rel=1e-5), name
+    if dtype == torch.float32:
+        return
     sum(expected.values()).backward()
     sum(found.values()).backward()
     theirs.rpn.fg_bg_sampler, theirs.roi_heads.fg_bg_sampler = samplers
@@ -160,8 +179,7 @@ def test_same_losses_and_gradients(kind, backbone, num_classes, monkeypatch):
         gradient = converted.get(name)
         assert (parameter.grad is None) == (gradient is None), name
         if gradient is not None:
-            scale = gradient.abs().max().clamp(min=1e-6)
-            assert (parameter.grad - gradient).abs().max() <= 1e-4 * scale, name
+            assert (parameter.grad - gradient).abs().max() <= 1e-4 * gradient.abs().max().clamp(min=1e-9), name
             compared += 1
     assert compared > 40
 

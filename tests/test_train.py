@@ -19,6 +19,7 @@ from mrcnn_lite.batches import order_of_epoch
 from mrcnn_lite.build import build_model
 from mrcnn_lite.config import Config
 from mrcnn_lite.data import open_dataset
+from mrcnn_lite.devices import cpu_units
 from mrcnn_lite.train import train, validation_loss
 from mrcnn_lite.trainer import NonFiniteLoss
 from mrcnn_lite.weights import load
@@ -174,6 +175,14 @@ def test_torchvisions_model_trains_in_the_same_loop(shapes):
     settings = replace(SETTINGS, batch_size=1, lr=1e-4)
     history = train(model, shapes, steps=2, freeze=("backbone",), **(QUIET | {"settings": settings}))
     assert len(history.losses) == 6 and all(map(math.isfinite, history.losses["loss"]))
+
+
+@pytest.mark.skipif(not cpu_units(), reason="this CPU has no unit for bfloat16")
+def test_bfloat16_where_the_cpu_has_a_unit_for_it(shapes):
+    one, other = ({"steps": 2, "device": "cpu", "progress": False, "precision": p} for p in ("float32", "bfloat16"))
+    exact, rough = train(small(), shapes, **one).losses, train(small(), shapes, **other).losses
+    assert exact["loss"][0] != rough["loss"][0]
+    assert rough["loss"][0] == pytest.approx(exact["loss"][0], rel=0.1)
 
 
 # ---- several processes --------------------------------------------------------------------------------
