@@ -234,7 +234,17 @@ def prepare_browser() -> None:
 # ------------------------------------------------------------------------------------------------------------
 
 GPU_PARTS = ("demo", "parity", "benchmarks")
-COMPARED_WITH_TORCHVISION = ("test_boxes.py", "test_roi_ops.py", "test_weights.py")
+# With the options that leave out what takes long and tells nothing of the GPU.
+GPU_BENCHMARKS = {
+    "roi_align.py": ["--device", "cuda"],
+    "paste.py": ["--device", "cuda"],
+    "nms.py": ["--device", "cuda"],
+    "whole_model.py": ["--device", "cuda", "--no-compile"],
+    "mask_branch.py": ["--device", "cuda"],
+    "synchronisations.py": ["--device", "cuda"],
+    "input_checks.py": ["--device", "cuda"],
+}
+COMPARED_WITH_TORCHVISION = ("test_boxes.py", "test_roi_ops.py", "test_torchvision_models.py", "test_weights.py")
 
 # What the three parts import beyond that, by import name; from the second line on, what those need in turn.
 CARRIED = """pycocotools safetensors certifi tqdm matplotlib pytest pytest_timeout hypothesis
@@ -284,8 +294,8 @@ def gpu(here: bool, arguments: list[str]) -> int:
     if "parity" in chosen:
         report.pytest("parity", *parity_tests())
     if "benchmarks" in chosen:
-        for script in sorted((ROOT / "benchmarks").glob("[!_]*.py")):
-            report.script(f"benchmarks/{script.name}", script)
+        for name, only_gpu in GPU_BENCHMARKS.items():
+            report.script(f"benchmarks/{name}", ROOT / "benchmarks" / name, *only_gpu)
     return report.close()
 
 
@@ -350,8 +360,8 @@ class Report:
     def tool(self, name: str, module: str, *arguments: str) -> None:
         self._run(name, ["-m", module, *arguments])
 
-    def script(self, name: str, path: Path) -> None:
-        self._run(name, [path])
+    def script(self, name: str, path: Path, *arguments: str) -> None:
+        self._run(name, [path, *arguments])
 
     def pytest(self, name: str, *arguments: str) -> None:
         with tempfile.TemporaryDirectory() as folder:

@@ -29,7 +29,10 @@ def choose_device(wanted: str | torch.device | None = None) -> torch.device:
     """
     if wanted is None:
         wanted = "cuda" if torch.cuda.is_available() else "mps" if _mps_suffices() else "cpu"
-    device = torch.device(wanted)
+    try:
+        device = torch.device(wanted)
+    except RuntimeError as error:
+        raise ValueError(f"device {wanted!r} is none that torch knows; expected 'cpu', 'cuda' or 'mps'") from error
     if device.type == "cuda":
         if not torch.cuda.is_available():
             raise ValueError(f"device {str(device)!r} was asked for, but this torch finds no CUDA device")

@@ -419,16 +419,20 @@ def test_gpu_runs_demo_parity_tests_and_every_benchmark(fakes, monkeypatch):
         "tests/test_weights.py": "",
         "tests/test_any.py": "@pytest.mark.gpu\n",
         "tests/test_other.py": "",
-        "benchmarks/nms.py": "",
-        "benchmarks/_table.py": "",
     }.items():
         (fakes.root / name).parent.mkdir(exist_ok=True)
         (fakes.root / name).write_text(text)
     assert course.gpu(True, []) == 0
-    demo, parity, benchmark = fakes.commands
+    demo, parity, *benchmarks = fakes.commands
     assert demo[1:] == ["-m", "mrcnn_lite.demo"]
     assert [Path(word).name for word in parity if word.endswith(".py")] == ["test_any.py", "test_weights.py"]
-    assert benchmark[1:] == [str(fakes.root / "benchmarks" / "nms.py")]
+    assert [Path(command[1]).name for command in benchmarks] == list(course.GPU_BENCHMARKS)
+    assert all(command[2:4] == ["--device", "cuda"] for command in benchmarks)
+
+
+def test_every_benchmark_of_a_gpu_is_there():
+    for name in course.GPU_BENCHMARKS:
+        assert (Path(course.__file__).parent / "benchmarks" / name).exists()
 
 
 def test_gpu_says_how_to_carry_what_is_missing(fakes, monkeypatch):

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import pickle
+
 import numpy as np
 import pytest
+import torch
 
 from mrcnn_lite.data.dataset import Dataset, Objects
 from mrcnn_lite.data.instances import mask_boxes
@@ -77,3 +80,13 @@ def test_what_is_done_to_a_target_does_not_reach_the_memory():
         target["boxes"] += 1
         target["keypoints"] += 1
     assert kept[0][1]["keypoints"][0, 0].tolist() == [2.5, 1.5, 2]
+
+
+def test_the_memory_does_not_travel_to_another_process():
+    dataset = InMemory(TwoPictures(), budget=10_000)
+    whole = dataset.free
+    image, _ = dataset[0]
+    assert dataset.free < whole
+    again = pickle.loads(pickle.dumps(dataset))
+    assert again.free == whole and again.dataset.reads == 1
+    assert torch.equal(again[0][0], image) and again.dataset.reads == 2

@@ -81,7 +81,8 @@ def unpack(path: Path, folder: Path, *, max_bytes: int, inside: str = "", progre
             entries = [e for e in archive.infolist() if e.filename.startswith(prefix) and not e.is_dir()]
             if not entries:
                 raise ArchiveError(f"{path} holds nothing under {inside!r}")
-            for entry in tqdm(entries, desc=f"unpacking {path.name}", unit=" files", disable=not progress):
+            hidden = None if progress else True  # None: shown on a terminal only
+            for entry in tqdm(entries, desc=f"unpacking {path.name}", unit=" files", disable=hidden):
                 target = work.joinpath(*PurePosixPath(entry.filename[len(prefix) :]).parts)
                 target.parent.mkdir(parents=True, exist_ok=True)
                 with archive.open(entry) as source, target.open("wb") as sink:

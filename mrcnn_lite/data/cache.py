@@ -201,7 +201,8 @@ def _draw_all(
         cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
         workers = min(cores, 16)
     workers = max(1, min(workers, length // _SMALL)) if sys.executable else 1
-    with tqdm(total=length, desc=f"drawing {recipe.painter}", unit=" pictures", disable=not progress) as bar:
+    hidden = None if progress else True  # None: shown on a terminal only
+    with tqdm(total=length, desc=f"drawing {recipe.painter}", unit=" pictures", disable=hidden) as bar:
         if workers == 1:
             arrays = open_arrays(folder, "r+")
             for i in range(length):

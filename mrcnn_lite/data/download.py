@@ -135,7 +135,7 @@ def _go_on(url: str, part: Path, timeout: float, progress: bool, name: str) -> N
             unit="B",
             unit_scale=True,
             unit_divisor=1024,
-            disable=not progress,
+            disable=None if progress else True,
         )
         with bar, part.open("ab") as file:
             while block := answer.read(_BLOCK):

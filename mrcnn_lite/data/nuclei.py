@@ -45,7 +45,7 @@ def convert_bbbc038(archive: zipfile.ZipFile, folder: Path, progress: bool = Tru
     if len(set(names.values())) < len(names):
         names = {image_id: image_id for image_id in pictures}
     kinds: dict[tuple[Any, ...], list[str]] = defaultdict(list)
-    for image_id in tqdm(sorted(pictures), desc="merging masks", unit=" pictures", disable=not progress):
+    for image_id in tqdm(sorted(pictures), desc="merging masks", unit=" pictures", disable=None if progress else True):
         pixels = rgb_pixels(_opened(archive, pictures[image_id]), pictures[image_id])
         ids = np.zeros(pixels.shape[:2], np.int64)
         for number, entry in enumerate(sorted(masks[image_id]), start=1):
@@ -70,7 +70,7 @@ def convert_stardist(archive: zipfile.ZipFile, folder: Path, progress: bool = Tr
     matches = [match for match in map(pattern.fullmatch, sorted(entries)) if match]
     if not matches:
         raise ArchiveError(f"{archive.filename} holds no pictures as train/images/*.tif")
-    for match in tqdm(matches, desc="converting", unit=" pictures", disable=not progress):
+    for match in tqdm(matches, desc="converting", unit=" pictures", disable=None if progress else True):
         mask = f"{match.group(1)}masks/{match.group(3)}.tif"
         if mask not in entries:
             raise ArchiveError(f"{archive.filename} holds {match.group(0)} but not {mask}")

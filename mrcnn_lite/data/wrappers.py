@@ -76,16 +76,24 @@ class InMemory(Wrapper):
         self.free = budget
         self._kept: dict[int, tuple[np.ndarray, Objects]] = {}
 
+    def __getstate__(self) -> dict[str, Any]:
+        """What travels to another process: not the pictures, which it can read itself."""
+        budget = self.free + sum(_bytes(*kept) for kept in self._kept.values())
+        return {**self.__dict__, "_kept": {}, "free": budget}
+
     def read(self, i: int) -> tuple[np.ndarray, Objects]:
         if i in self._kept:
             return self._kept[i]
         image, objects = self.dataset.read(i)
-        size = image.nbytes
         if isinstance(objects.masks, np.ndarray):
-            crops = Crops.of(objects.masks)
-            objects = objects._replace(masks=crops)
-            size += sum(piece.nbytes for piece in crops.pieces)
+            objects = objects._replace(masks=Crops.of(objects.masks))
+        size = _bytes(image, objects)
         if size <= self.free:
             self.free -= size
             self._kept[i] = image, objects
         return image, objects
+
+
+def _bytes(image: np.ndarray, objects: Objects) -> int:
+    """The memory of a kept picture: its pixels and those of the crops of its masks."""
+    return image.nbytes + sum(piece.nbytes for piece in getattr(objects.masks, "pieces", ()))
