@@ -22,8 +22,11 @@ from .model import MaskRCNN
 FORMAT = "mrcnn_lite 1"
 
 
-def save(model: MaskRCNN, path: str | os.PathLike[str]) -> None:
-    """Write weights, configuration and class names to `path` (.safetensors), atomically."""
+def save(model: MaskRCNN, path: str | os.PathLike[str], dtype: torch.dtype | None = None) -> None:
+    """Write weights, configuration and class names to `path` (.safetensors), atomically.
+
+    dtype: of the floating-point numbers in the file, None = as they are; torch.float16 halves the file.
+    """
     from safetensors.torch import save_file
 
     tensors, seen = {}, set()
@@ -32,7 +35,8 @@ def save(model: MaskRCNN, path: str | os.PathLike[str]) -> None:
         if tensor.data_ptr() in seen and tensor.numel():
             continue
         seen.add(tensor.data_ptr())
-        tensors[name] = tensor.detach().cpu().contiguous()
+        stored = tensor.to(dtype) if dtype is not None and tensor.is_floating_point() else tensor
+        tensors[name] = stored.detach().cpu().contiguous()
     about = {"format": FORMAT, "config": model.config.to_dict(), "class_names": list(model.class_names)}
     metadata = {"mrcnn_lite": json.dumps(about)}  # one key: safetensors writes several in a random order
     with atomic(path) as temporary:
