@@ -23,13 +23,15 @@ from .train import train
 from .visualize import side_by_side
 
 TRAIN_PICTURES, VAL_PICTURES, SHOWN = 8000, 200, 12
-# Of 0.001, 0.002, 0.004: the best for each model in benchmarks/shapes_training.py --search.
+CONFIGS = {"shapes": "tiny", "nuclei": "tiny-dense"}
+# Of 0.001, 0.002, 0.004: the best for each model in benchmarks/training.py --search.
 LEARNING_RATE = {"ours": 2e-3, "torchvision": 2e-3}
 
 
 def parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="course.py demo", description=(__doc__ or "").split("\n\n")[0])
     parser.add_argument("--minutes", type=float, default=6.0, help="of training; default %(default)s")
+    parser.add_argument("--data", default="shapes", choices=list(CONFIGS), help="default %(default)s, drawn here")
     parser.add_argument("--peer", choices=["torchvision"], help="train torchvision's model of the same size instead")
     parser.add_argument("--lr", type=float, help="learning rate, instead of the one found by the search")
     parser.add_argument("--seed", type=int, default=0, help="of weights, order and sampling; default %(default)s")
@@ -44,14 +46,16 @@ def main(arguments: list[str] | None = None) -> int:
     """Train, evaluate, draw; the last line printed is the result. -> exit status."""
     options = parser().parse_args(arguments)
     kind = options.peer or "ours"
-    output = options.output or Path("runs") / f"demo-{kind}-seed{options.seed}"
+    prefix = "demo" if options.data == "shapes" else f"demo-{options.data}"
+    output = options.output or Path("runs") / f"{prefix}-{kind}-seed{options.seed}"
     processes = options.processes if options.processes == "auto" else int(options.processes)
 
-    training = open_dataset("shapes", split="train", length=TRAIN_PICTURES)
-    held_out = open_dataset("shapes", split="val", length=VAL_PICTURES)
+    drawn = options.data == "shapes"  # a set that is read from files has as many pictures as it has
+    training = open_dataset(options.data, split="train", **({"length": TRAIN_PICTURES} if drawn else {}))
+    held_out = open_dataset(options.data, split="val", **({"length": VAL_PICTURES} if drawn else {}))
     torch.manual_seed(options.seed)
     lr = LEARNING_RATE[kind] if options.lr is None else options.lr
-    config = Config.tiny(num_classes=len(training.class_names), train__lr=lr)
+    config = Config.named(CONFIGS[options.data]).replace(num_classes=len(training.class_names), train__lr=lr)
     model: nn.Module = build_model(config) if options.peer is None else torchvision_peer(config)
     parameters = sum(parameter.numel() for parameter in model.parameters())
     device = choose_device(None)
@@ -84,7 +88,15 @@ def main(arguments: list[str] | None = None) -> int:
         detections.append(found)
     picture = output / "predictions.png"
     images, truths = [image for image, _ in pairs], [target for _, target in pairs]
-    side_by_side(images, detections, truths, training.class_names, picture, title="shapes it has never seen")
+    side_by_side(
+        images,
+        detections,
+        truths,
+        training.class_names,
+        picture,
+        title=f"{options.data} it has never seen",
+        labels=len(training.class_names) > 2,  # one class: its name would only hide the objects
+    )
     mask, box = results.mask or {}, results.box or {}
     print(
         f"mask AP {mask['AP']:.3f}  box AP {box['AP']:.3f}  mask AP50 {mask['AP50']:.3f}  AP75 {mask['AP75']:.3f}  "

@@ -161,9 +161,9 @@ LINE = "mask AP {:.3f}  box AP 0.614  mask AP50 0.800  AP75 0.654  1606 steps in
 
 
 @pytest.fixture
-def shapes_training(script, monkeypatch, tmp_path) -> ModuleType:
+def training(script, monkeypatch, tmp_path) -> ModuleType:
     """The script with runs/ in an empty folder and a demo that says 0.6 for ours, 0.4 for torchvision's, at once."""
-    module = script("shapes_training")
+    module = script("training")
     commands = []
 
     def fake(kind, minutes, seed, rate, output):
@@ -177,8 +177,8 @@ def shapes_training(script, monkeypatch, tmp_path) -> ModuleType:
     return module
 
 
-def test_shapes_training_parses_the_demos_last_line(script):
-    module = script("shapes_training")
+def test_training_parses_the_demos_last_line(script):
+    module = script("training")
     assert module.parse(LINE.format(0.573)) == {"mask_ap": 0.573, "box_ap": 0.614, "steps": 1606}
     with pytest.raises(ValueError, match="no mask_ap, steps"):
         module.parse("box AP 0.614")
@@ -187,44 +187,44 @@ def test_shapes_training_parses_the_demos_last_line(script):
 def test_the_demo_still_prints_that_line_and_takes_these_options(script):
     from mrcnn_lite import demo
 
-    module = script("shapes_training")
+    module = script("training")
     source = Path(demo.__file__).read_text(encoding="utf-8")
     assert all(part in source for part in ("mask AP {", "  box AP {", " steps in "))
     for kind in module.KINDS:
-        options = demo.parser().parse_args(module.command_of(kind, 6.0, 3, 0.004, Path("out"))[3:])
+        options = demo.parser().parse_args(module.command_of(kind, 6.0, 3, 0.004, Path("training-nuclei") / "out")[3:])
         expected = SimpleNamespace(minutes=6.0, seed=3, lr=0.004, peer=None if kind == "ours" else kind)
         assert {name: getattr(options, name) for name in vars(expected)} == vars(expected)
-        assert options.output == Path("out")
+        assert options.data == "nuclei" and options.output == Path("training-nuclei") / "out"
 
 
-def test_shapes_training_stores_each_run_and_goes_on(shapes_training, capsys, tmp_path):
-    shapes_training.main(["--seeds", "0"])  # before a search: the demo's own rates
-    assert shapes_training.commands == [("ours", 6.0, 0, None), ("torchvision", 6.0, 0, None)]
-    shapes_training.main(["--seeds", "0", "1"])
-    assert [command[2] for command in shapes_training.commands[2:]] == [1, 1]
+def test_training_stores_each_run_and_goes_on(training, capsys, tmp_path):
+    training.main(["--seeds", "0"])  # before a search: the demo's own rates
+    assert training.commands == [("ours", 6.0, 0, None), ("torchvision", 6.0, 0, None)]
+    training.main(["--seeds", "0", "1"])
+    assert [command[2] for command in training.commands[2:]] == [1, 1]
     capsys.readouterr()
-    shapes_training.main([])
-    assert len(shapes_training.commands) == 4  # nothing was trained again
+    training.main([])
+    assert len(training.commands) == 4  # nothing was trained again
     table = [row for row in rows(capsys.readouterr().out) if "seed" in row]
     assert [row["seed"] for row in table] == ["0", "1"]
     assert all(float(row["ratio of mask AP"]) == pytest.approx(1.5) for row in table)
-    (result,) = (tmp_path / "runs" / "shapes_training").glob("ours-6min-seed0-*.json")
+    (result,) = (tmp_path / "runs" / "training-shapes").glob("ours-6min-seed0-*.json")
     assert json.loads(result.read_text())["steps"] == 1606
 
 
-def test_shapes_training_compares_with_the_rates_that_the_search_found(shapes_training, capsys):
-    shapes_training.main(["--search", "--seeds", "0"])
-    searched, compared = shapes_training.commands[:6], shapes_training.commands[6:]
+def test_training_compares_with_the_rates_that_the_search_found(training, capsys):
+    training.main(["--search", "--seeds", "0"])
+    searched, compared = training.commands[:6], training.commands[6:]
     assert {(kind, rate) for kind, _, _, rate in searched} == {
-        (kind, rate) for kind in shapes_training.KINDS for rate in shapes_training.RATES
+        (kind, rate) for kind in training.KINDS for rate in training.RATES
     }
     assert compared == [("ours", 6.0, 0, 0.002), ("torchvision", 6.0, 0, 0.002)]
     assert "0.002 *" in capsys.readouterr().out
-    shapes_training.main(["--seeds", "1", "--minutes", "20", "--search-minutes", "6"])
-    assert shapes_training.commands[8:] == [("ours", 20.0, 1, 0.002), ("torchvision", 20.0, 1, 0.002)]
+    training.main(["--seeds", "1", "--minutes", "20", "--search-minutes", "6"])
+    assert training.commands[8:] == [("ours", 20.0, 1, 0.002), ("torchvision", 20.0, 1, 0.002)]
 
 
-def test_shapes_training_stops_at_a_run_that_fails(shapes_training, monkeypatch):
-    monkeypatch.setattr(shapes_training, "command_of", lambda *_: [sys.executable, "-c", "raise SystemExit(3)"])
+def test_training_stops_at_a_run_that_fails(training, monkeypatch):
+    monkeypatch.setattr(training, "command_of", lambda *_: [sys.executable, "-c", "raise SystemExit(3)"])
     with pytest.raises(SystemExit, match="status 3"):
-        shapes_training.main(["--seeds", "0"])
+        training.main(["--seeds", "0"])

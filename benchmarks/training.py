@@ -1,12 +1,13 @@
-"""Training on shapes: the demo with our model and with torchvision's of the same size, same budget, same evaluation.
+"""Training: the demo with our model and with torchvision's of the same size, same budget, same evaluation.
 
-    python benchmarks/shapes_training.py --search            the learning rate of each model: six runs
-    python benchmarks/shapes_training.py --seeds 0 1 2       the comparison: two runs a seed
-    python benchmarks/shapes_training.py                     only the tables of what is there
+    python benchmarks/training.py --search            the learning rate of each model: six runs
+    python benchmarks/training.py --seeds 0 1 2       the comparison: two runs a seed
+    python benchmarks/training.py                     only the tables of what is there
+    python benchmarks/training.py --data nuclei --minutes 20 --seeds 0
 
 Every run is `python -m mrcnn_lite.demo` in a process of its own, one after the other, --minutes of training each and
-then 200 held-out pictures. Both models get the same search (0.001, 0.002, 0.004, seed 100, which the comparison does
-not use) and the best rate by mask AP; without a search, the demo's own. A run is stored as runs/shapes_training/*.json
+then the held-out pictures. Both models get the same search (0.001, 0.002, 0.004, seed 100, which the comparison does
+not use) and the best rate by mask AP; without a search, the demo's own. A run is stored as runs/training-*/*.json
 with its command and commit, and not repeated. Let nothing else run beside it: minutes are by the clock.
 """
 
@@ -31,8 +32,9 @@ Result = dict[str, Any]
 
 
 def command_of(kind: str, minutes: float, seed: int, rate: float | None, output: Path) -> list[str]:
-    """The demo as a program."""
+    """The demo as a program; the data set is the folder's: training-nuclei/ours-20min-… trains on nuclei."""
     command = [sys.executable, "-m", "mrcnn_lite.demo", "--minutes", f"{minutes:g}", "--seed", str(seed)]
+    command += ["--data", output.parent.name.removeprefix("training-")]
     command += ["--output", str(output)]
     command += ["--peer", "torchvision"] if kind == "torchvision" else []
     return command + (["--lr", f"{rate:g}"] if rate is not None else [])
@@ -113,7 +115,7 @@ def print_search(folder: Path, minutes: float) -> None:
 
 def print_seeds(folder: Path, minutes: float, seeds: list[int], rates: dict[str, float | None]) -> None:
     """A row a seed that has both runs; ours ahead means a ratio above 1."""
-    print(f"\n{minutes:g} minutes of training each, 200 held-out pictures; ratio = ours / torchvision")
+    print(f"\n{minutes:g} minutes of training each; ratio = ours / torchvision")
     columns = {"seed": 6, "ours: mask AP": 7, "box AP": 7, "steps": 6}
     table = Table({**columns, "torchvision: mask AP": 7, "box AP ": 7, "steps ": 6, "ratio of mask AP": 6})
     ratios = []
@@ -136,6 +138,7 @@ def main(arguments: list[str] | None = None) -> None:
     about = argparse.RawDescriptionHelpFormatter
     options_parser = argparse.ArgumentParser(description=__doc__, formatter_class=about)
     options_parser.add_argument("--quick", action="store_true", help="twelve seconds a run: to see that it runs")
+    options_parser.add_argument("--data", default="shapes", choices=["shapes", "nuclei"], help="default %(default)s")
     options_parser.add_argument("--search", action="store_true", help="find both learning rates")
     options_parser.add_argument("--seeds", type=int, nargs="+", help="compare with these seeds")
     options_parser.add_argument("--minutes", type=float, default=6.0, help="of training a run; default %(default)s")
@@ -145,7 +148,7 @@ def main(arguments: list[str] | None = None) -> None:
     options = options_parser.parse_args(arguments)
     minutes = 0.2 if options.quick else options.minutes
     search_minutes = minutes if options.quick else options.search_minutes or minutes
-    folder = runs_folder() / "shapes_training"
+    folder = runs_folder() / f"training-{options.data}"
     print(machine())
     if options.search:
         for rate in RATES:
