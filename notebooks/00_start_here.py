@@ -65,12 +65,12 @@ print(model.class_names)
 print(f"{sum(p.numel() for p in model.parameters()):,} parameters, heads: {list(model.heads)}")
 
 # %% tags=["nbval-ignore-output"]
-pictures, truths = zip(*[shapes[i] for i in range(8)])
+pictures, truths = zip(*[shapes[i] for i in range(6)])
 found = model.detect([picture.to(device) for picture in pictures])
 sure = [{name: values[d["scores"] > 0.5].cpu() for name, values in d.items()} for d in found]
 show(
-    side_by_side(pictures, sure, truths, shapes.class_names, panel=256),
-    "Eight pairs of pictures of coloured shapes with their masks outlined: the truth left, the prediction right",
+    side_by_side(pictures, sure, truths, shapes.class_names, columns=3, panel=192),
+    "Six pairs of pictures of coloured shapes with their masks outlined: the truth left, the prediction right",
 )
 
 # %% [markdown]
@@ -130,30 +130,46 @@ show(
 # %% [markdown]
 # ## Real pictures
 #
-# The same network, trained on 403 microscopy pictures with one class, *nucleus*. The two pictures below ship with
-# scikit-image: stained tissue, and a single cell. Neither is of the kind it was trained on, and it shows: say which
-# errors you see before you read on.
+# The same kind of network, trained for 20 minutes on 403 microscopy pictures with one class, *nucleus*. Most of them show
+# bright nuclei on a dark ground. The two pictures below ship with scikit-image and are of other kinds: a single living cell,
+# and stained tissue.
 
 # %%
 from skimage import data
 
 nuclei_model = m.load(ASSETS / "nuclei.safetensors", device)
-tissue = torch.from_numpy(data.immunohistochemistry()[:256, :256].copy()).permute(2, 0, 1) / 255
 cell = torch.from_numpy(data.cell().copy())[None].expand(3, -1, -1) / 255
 cell = torch.nn.functional.interpolate(cell[None], scale_factor=0.5, mode="bilinear", antialias=True)[0]
-print(nuclei_model.class_names, tuple(tissue.shape), tuple(cell.shape))
+tissue = torch.from_numpy(data.immunohistochemistry()[256:, 256:].copy()).permute(2, 0, 1) / 255
+print(nuclei_model.class_names, tuple(cell.shape), tuple(tissue.shape))
+
+
+# %%
+def surer_than(score, picture):
+    """The nuclei found in a picture with at least this score."""
+    found = nuclei_model.detect([picture.to(device)])[0]
+    return {name: values[found["scores"] > score].cpu() for name, values in found.items()}
+
 
 # %% tags=["nbval-ignore-output"]
-for name, photograph in (("stained tissue", tissue), ("a single cell", cell)):
-    nuclei = nuclei_model.detect([photograph.to(device)])[0]
-    nuclei = {key: values[nuclei["scores"] > 0.5].cpu() for key, values in nuclei.items()}
-    print(f"{name}: {len(nuclei['boxes'])} found")
-    show(draw(photograph, nuclei, nuclei_model.class_names, boxes=False, labels=False, scale=2),
-         f"Microscopy picture of {name} with the masks of the nuclei found in it")  # fmt: skip
+found = surer_than(0.5, cell)
+print(f"a single cell: {len(found['boxes'])} found")
+show(draw(cell, found, boxes=False, labels=False, scale=1.25), "Microscopy picture of a round cell, its mask in orange")
+
+# %% tags=["nbval-ignore-output"]
+for score in (0.5, 0.15):
+    found = surer_than(score, tissue)
+    print(f"stained tissue, score above {score}: {len(found['boxes'])} found")
+show(
+    draw(tissue, found, boxes=False, labels=False, scale=1.25),
+    "Brown and blue stained tissue, masks over about forty of its nuclei",
+)
 
 # %% [markdown]
-# The masks are good where the picture resembles the training pictures, and objects are missed or invented where it does
-# not: a detector knows what it has seen. Chapter 12 trains it on pictures of your own.
+# The cell is outlined to the pixel, though it is none like those of the training pictures: bright and round is enough. In
+# the tissue nearly nothing passes 0.5. With the threshold lowered to 0.15 many of the blue ovals between the brown walls
+# appear after all, among a few inventions: the model sees them but is not sure that they are what it learnt to call a
+# nucleus. **A detector knows what it has seen.** Chapter 12 trains it on pictures of your own.
 
 # %% [markdown]
 # ## With a network: the nuclei themselves

@@ -6,7 +6,7 @@ import torch.nn.functional as F
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mrcnn_lite import mask_head
+from mrcnn_lite import mask_head, open_dataset
 from mrcnn_lite.mask_head import MASK_LOSSES, MaskFCN, MaskMLP, crop_masks, paste
 
 
@@ -126,3 +126,15 @@ def test_shapes_and_parameters_of_figure_4():
     assert MaskFCN(2048, (), 256, 80)(torch.rand(1, 2048, 7, 7)).shape == (1, 80, 14, 14)
     mlp = MaskMLP(8, 7, (16, 16), 28, 3)
     assert mlp(torch.rand(2, 8, 7, 7)).shape == (2, 3, 28, 28)
+
+
+@pytest.mark.parametrize("name", ["shapes", "shapes-thin", "shapes-overlap"])
+def test_the_round_trip_loses_nothing_on_shapes(name):
+    """q, the share of masks above IoU .50:.05:.95 averaged, is at least 99.9 % at M = 28 (torchvision: 58 to 81)."""
+    ious = []
+    for image, target in open_dataset(name, split="val", length=100, cached=False):
+        masks, boxes = target["masks"].bool(), target["boxes"]
+        crops = crop_masks(masks, torch.arange(len(masks)), boxes, 28)
+        ious.append(mask_iou(paste(crops, boxes, tuple(image.shape[-2:])), masks))
+    above = torch.cat(ious)[:, None] > torch.linspace(0.5, 0.95, 10)
+    assert len(above) > 250 and above.float().mean() >= 0.999
