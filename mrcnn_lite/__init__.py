@@ -19,9 +19,9 @@ _WHERE = {
     "from_torchvision": "torchvision_models",
     "load": "weights",
     "save": "weights",
-    "evaluate": "evaluate",
-    "train": "train",
-    "predict": "predict",
+    "evaluate": "evaluation",
+    "train": "training",
+    "predict": "prediction",
     "open_dataset": "data",
 }
 __all__ = [*_WHERE, "roi_ops"]
@@ -31,7 +31,6 @@ def __getattr__(name: str):  # type: ignore[no-untyped-def]
     if name == "roi_ops":
         return import_module(".roi_ops", __name__)
     if name in _WHERE:
-        # WHY globals(): importing the submodule `evaluate` would put the module, not the function, under this name.
         value = getattr(import_module(f".{_WHERE[name]}", __name__), name)
         globals()[name] = value
         return value

@@ -4,7 +4,7 @@ An epoch is a random permutation of the data set; steps take `batch_size` pictur
 of an epoch too. Nothing is remembered, so a resumed run goes on exactly where the other stopped, and any number of
 processes and accumulation steps shares the very same pictures.
 
-Read next: `train.py`.
+Read next: `training.py`.
 """
 
 from __future__ import annotations

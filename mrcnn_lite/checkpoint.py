@@ -1,7 +1,7 @@
 """Training checkpoints: written whole or not at all, and refused where a run of other settings would go on.
 
 A checkpoint is one dictionary of tensors and plain values, read with `torch.load(weights_only=True)`: no code is run.
-The weights alone, to use and to hand on, are written by `weights.save`. Read next: `train.py`.
+The weights alone, to use and to hand on, are written by `weights.save`. Read next: `training.py`.
 """
 
 from __future__ import annotations

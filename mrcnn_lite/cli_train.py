@@ -1,6 +1,6 @@
 """`mrcnn-lite train`: from a configuration and a data set to a run of training in a folder.
 
-What the command line leaves open is taken from the data, and said on the screen. Read next: `train.py`.
+What the command line leaves open is taken from the data, and said on the screen. Read next: `training.py`.
 """
 
 from __future__ import annotations
@@ -120,7 +120,7 @@ def run_train(arguments: argparse.Namespace) -> int:
 
     from .build import build_model
     from .devices import choose_device
-    from .train import train
+    from .training import train
 
     place = choose_device(arguments.device)
     torch.manual_seed(arguments.seed)
@@ -196,7 +196,7 @@ def initialise(model: Any, init: str) -> None:
             raise ConnectionError(f"{error}; or begin with random weights: --init none") from error
         say(f"backbone: ImageNet weights of {model.config.backbone}")
         return
-    from .predict import load_model
+    from .prediction import load_model
 
     source = load_model(init)
     state, own = source.state_dict(), model.state_dict()

@@ -1,6 +1,6 @@
 """`mrcnn-lite evaluate`, `predict` and `info`: what is done with a model, or known of one that is not built yet.
 
-Read next: `evaluate.py`, `predict.py`, `info.py`, which do it.
+Read next: `evaluation.py`, `prediction.py`, `info.py`, which do it.
 """
 
 from __future__ import annotations
@@ -62,8 +62,8 @@ def run_evaluate(arguments: argparse.Namespace) -> int:
     if arguments.results:
         results = of_results(arguments, options)
     else:
-        from .evaluate import evaluate
-        from .predict import load_model
+        from .evaluation import evaluate
+        from .prediction import load_model
 
         model = load_model(arguments.weights, on_device(arguments))
         keypoints = "keypoint" in model.config.heads
@@ -89,7 +89,7 @@ def run_evaluate(arguments: argparse.Namespace) -> int:
 def of_results(arguments: argparse.Namespace, options: dict[str, Any]) -> Any:
     """The figures of detections in a file."""
     from .coco_results import read_json
-    from .evaluate import evaluate_detections
+    from .evaluation import evaluate_detections
 
     detections = read_json(arguments.results)
     if not isinstance(detections, list):
@@ -102,7 +102,7 @@ def of_results(arguments: argparse.Namespace, options: dict[str, Any]) -> Any:
 
 def draw_predictions(model: Any, dataset: Any, path: Path, title: str, least: float, count: int = 8) -> None:
     """A sheet of the truth and, beside it, what the model has found with a score of at least `least`."""
-    from .evaluate import detecting
+    from .evaluation import detecting
     from .visualize import side_by_side
 
     count = min(count, len(dataset))
@@ -132,7 +132,7 @@ def add_predict(commands: Any) -> None:
 
 
 def run_predict(arguments: argparse.Namespace) -> int:
-    from .predict import load_model, predict
+    from .prediction import load_model, predict
 
     threshold = arguments.score_threshold
     model = load_model(arguments.weights, on_device(arguments))
@@ -171,7 +171,7 @@ each part for one picture, with as many proposals and detections as it makes at 
 
 def run_info(arguments: argparse.Namespace) -> int:
     if arguments.weights:
-        from .predict import load_model
+        from .prediction import load_model
 
         model = load_model(arguments.weights)
         config, name = model.config, arguments.weights

@@ -3,7 +3,7 @@
 One entry of COCO results is one detected object: image_id, category_id, score, bbox [x, y, width, height],
 and perhaps segmentation (run lengths) and keypoints [x, y, claimed, …]. pycocotools is imported when used.
 Letters: N detections of one image, H W size, J keypoints; in COCO's arrays T IoU thresholds, R recall points,
-K classes, A object areas, M detection limits. Read next: evaluate.py, which puts this together.
+K classes, A object areas, M detection limits. Read next: evaluation.py, which puts this together.
 """
 
 from __future__ import annotations

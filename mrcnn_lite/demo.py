@@ -1,7 +1,7 @@
 """The demo: train the tiny preset on shapes for six minutes on whatever the machine has, evaluate it, draw its masks.
 
 `python3 course.py demo` calls this file. With `--peer torchvision` the same script trains torchvision's own Mask R-CNN
-of the same size for the same time, which is how the two are compared. Read next: `train.py`, `evaluate.py`.
+of the same size for the same time, which is how the two are compared. Read next: `training.py`, `evaluation.py`.
 """
 
 from __future__ import annotations
@@ -17,9 +17,9 @@ from .build import build_model
 from .config import Config
 from .data import open_dataset
 from .devices import choose_device
-from .evaluate import evaluate
+from .evaluation import evaluate
 from .torchvision_models import torchvision_peer
-from .train import train
+from .training import train
 from .visualize import side_by_side
 
 TRAIN_PICTURES, VAL_PICTURES, SHOWN = 8000, 200, 12
@@ -50,9 +50,11 @@ def main(arguments: list[str] | None = None) -> int:
     output = options.output or Path("runs") / f"{prefix}-{kind}-seed{options.seed}"
     processes = options.processes if options.processes == "auto" else int(options.processes)
 
-    drawn = options.data == "shapes"  # a set that is read from files has as many pictures as it has
-    training = open_dataset(options.data, split="train", **({"length": TRAIN_PICTURES} if drawn else {}))
-    held_out = open_dataset(options.data, split="val", **({"length": VAL_PICTURES} if drawn else {}))
+    if options.data == "shapes":
+        training = open_dataset("shapes", split="train", length=TRAIN_PICTURES)
+        held_out = open_dataset("shapes", split="val", length=VAL_PICTURES)
+    else:
+        training, held_out = open_dataset(options.data, split="train"), open_dataset(options.data, split="val")
     torch.manual_seed(options.seed)
     lr = LEARNING_RATE[kind] if options.lr is None else options.lr
     config = Config.named(CONFIGS[options.data]).replace(num_classes=len(training.class_names), train__lr=lr)

@@ -1,7 +1,7 @@
 """What a training run says: one line that tells how it goes, a CSV file with every step, TensorBoard, and `History`.
 
 The CSV file is also the run's memory: a resumed run reads it back, so its `History` reaches to the first step.
-Read next: `train.py`.
+Read next: `training.py`.
 """
 
 from __future__ import annotations

@@ -3,7 +3,7 @@
 Either `torchrun` starts them and says in the environment who is who, or `run_processes` does, from Python on any
 system. Each process has its share of every batch; DistributedDataParallel averages their gradients.
 
-Read next: `distributed.py` (what the losses must know of it), `train.py`.
+Read next: `distributed.py` (what the losses must know of it), `training.py`.
 """
 
 from __future__ import annotations

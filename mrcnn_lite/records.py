@@ -1,7 +1,7 @@
 """The folder of a run: its checkpoint, its tables, its TensorBoard, and the line on the screen.
 
 Only the first of several processes keeps records; for the others nothing here does anything. Without a folder the
-tables are kept in memory alone. Read next: `train.py`.
+tables are kept in memory alone. Read next: `training.py`.
 """
 
 from __future__ import annotations

@@ -3,7 +3,7 @@
 `Trainer` holds everything that a step changes and nothing else: what it has after a step is what a checkpoint keeps.
 It takes any module that returns a dictionary of losses for (images, targets), torchvision's detectors as well as ours.
 
-Read next: `train.py`, which makes a run of such steps.
+Read next: `training.py`, which makes a run of such steps.
 """
 
 from __future__ import annotations

@@ -2,7 +2,7 @@
 
 `draw` makes one picture, `side_by_side` pairs of truth and prediction, `contact_sheet` any grid. Nothing here
 needs a window or a notebook. Letters: N objects, H W size of the image, J keypoints, G true objects.
-Read next: canvas.py for how shapes are drawn; predict.py, which writes such pictures for whole folders.
+Read next: canvas.py for how shapes are drawn; prediction.py, which writes such pictures for whole folders.
 """
 
 from __future__ import annotations

@@ -178,7 +178,7 @@ def test_from_training_to_a_picture(capsys, tmp_path):
 
 def test_a_stopped_run_goes_on_to_the_same_weights(capsys, monkeypatch, tmp_path):
     assert main([*TRAIN, "--output", "whole"]) == 0
-    train_module = importlib.import_module("mrcnn_lite.train")
+    train_module = importlib.import_module("mrcnn_lite.training")
 
     @contextmanager
     def stop_after_two():

@@ -33,7 +33,7 @@ def call(monkeypatch):
         calls.append({"model": model, "dataset": dataset, **options})
         return History(step=1)
 
-    monkeypatch.setattr(importlib.import_module("mrcnn_lite.train"), "train", remember)
+    monkeypatch.setattr(importlib.import_module("mrcnn_lite.training"), "train", remember)
 
     def run(*arguments):
         assert main([*SMALL, *arguments]) == 0

@@ -8,7 +8,7 @@ import torch
 from mrcnn_lite import Config, build_model
 from mrcnn_lite.checks import check_targets
 from mrcnn_lite.data import open_dataset
-from mrcnn_lite.evaluate import evaluate_detections
+from mrcnn_lite.evaluation import evaluate_detections
 
 JOINTS = 5
 VARIANTS = list(

@@ -20,8 +20,8 @@ from mrcnn_lite.build import build_model
 from mrcnn_lite.config import Config
 from mrcnn_lite.data import open_dataset
 from mrcnn_lite.devices import cpu_units
-from mrcnn_lite.train import train, validation_loss
 from mrcnn_lite.trainer import NonFiniteLoss
+from mrcnn_lite.training import train, validation_loss
 from mrcnn_lite.weights import load
 
 HERE = Path(__file__).parent
@@ -211,7 +211,7 @@ TORCHRUN = """
     import sys
     sys.path.insert(0, sys.argv[1])
     from mrcnn_lite.distributed import rank
-    from mrcnn_lite.train import train
+    from mrcnn_lite.training import train
     from training_fakes import SETTINGS, Squares, make
 
     if __name__ == "__main__":
@@ -241,8 +241,8 @@ KILLED = """
     sys.path.insert(0, sys.argv[1])
     import torch
     torch.set_num_threads(1)
-    from test_train import Waiting, small
-    from mrcnn_lite.train import train
+    from test_training import Waiting, small
+    from mrcnn_lite.training import train
 
     train(small(train__ema=0.9), Waiting(Path(sys.argv[2])), steps=9, output=sys.argv[3], checkpoint_every=2, seed=5,
           device="cpu", log_every=1)

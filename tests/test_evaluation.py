@@ -13,7 +13,7 @@ from pycocotools.coco import COCO
 from torch import nn
 
 from mrcnn_lite.coco_results import OTHER_SIGMA, encode_mask
-from mrcnn_lite.evaluate import Results, detecting, evaluate, evaluate_detections
+from mrcnn_lite.evaluation import Results, detecting, evaluate, evaluate_detections
 
 pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")  # pycocotools' own
 SIZES = [(120, 160), (200, 100), (150, 150)]  # H, W of the made-up images

@@ -15,8 +15,8 @@ from pycocotools import mask as coco_mask
 from pycocotools.coco import COCO
 from torch import nn
 
-from mrcnn_lite.evaluate import evaluate_detections
-from mrcnn_lite.predict import load_model, predict, read_image
+from mrcnn_lite.evaluation import evaluate_detections
+from mrcnn_lite.prediction import load_model, predict, read_image
 
 pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")  # pycocotools' own
 

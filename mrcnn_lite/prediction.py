@@ -2,7 +2,7 @@
 
 `predict` does it all with one model; `load_model` finds the model. Pictures are read one batch at a time and in
 any of the forms that cameras and microscopes write. Letters: N detections of one image, H W size in pixels.
-Read next: evaluate.py, whose `evaluate_detections` scores the written results against a ground truth.
+Read next: evaluation.py, whose `evaluate_detections` scores the written results against a ground truth.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from torch import Tensor
 
 from .coco_results import Entry, to_coco_results
 from .data.pictures import read_picture
-from .evaluate import detecting
+from .evaluation import detecting
 from .files import atomic
 from .visualize import draw, save_png
 

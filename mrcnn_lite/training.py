@@ -231,7 +231,7 @@ def _in_a_child(model: nn.Module, dataset: Any, **options: Any) -> tuple[dict[st
 def _evaluate(trainer: Trainer, dataset: Any, records: Records) -> None:
     """Score the model (the average, where one is kept); the first process does, the others wait at the next step."""
     if records.active:
-        from .evaluate import evaluate
+        from .evaluation import evaluate
 
         with trainer.averaged() as model:
             records.evaluation(trainer.step, evaluate(model, dataset, progress=records.line.show))
