@@ -24,7 +24,7 @@ from .visualize import side_by_side
 
 TRAIN_PICTURES, VAL_PICTURES, SHOWN = 8000, 200, 12
 CONFIGS = {"shapes": "tiny", "nuclei": "tiny-dense"}
-# Of 0.001, 0.002, 0.004: the best for each model in benchmarks/training.py --search.
+# The best of 0.001, 0.002 and 0.004 for ours after 1,500 steps; benchmarks/training.py --search looks for both.
 LEARNING_RATE = {"ours": 2e-3, "torchvision": 2e-3}
 
 
@@ -33,7 +33,7 @@ def parser() -> argparse.ArgumentParser:
     parser.add_argument("--minutes", type=float, default=6.0, help="of training; default %(default)s")
     parser.add_argument("--data", default="shapes", choices=list(CONFIGS), help="default %(default)s, drawn here")
     parser.add_argument("--peer", choices=["torchvision"], help="train torchvision's model of the same size instead")
-    parser.add_argument("--lr", type=float, help="learning rate, instead of the one found by the search")
+    parser.add_argument("--lr", type=float, help=f"learning rate; default {LEARNING_RATE['ours']}")
     parser.add_argument("--seed", type=int, default=0, help="of weights, order and sampling; default %(default)s")
     parser.add_argument(
         "--processes", default="auto", help="that share each batch; default: one a CPU core, or one GPU"
