@@ -211,11 +211,11 @@ class MaskHead(nn.Module):
     def targets(self, sampled: SampledRoIs, targets: list[dict[str, Tensor]]) -> Tensor:
         """The matched object's mask inside each positive RoI: float32 [positives, M, M]."""
         rois, index = sampled.rois[sampled.positive], sampled.gt_index[sampled.positive]
-        crops = [rois.new_zeros(0, self.mask_size, self.mask_size)]
-        for i, target in enumerate(targets):
-            mine = (rois[:, 0] == i).nonzero()[:, 0]
-            boxes = rois[mine, 1:]
-            crops.append(crop_masks(target["masks"], index[mine], boxes, self.mask_size, self.half_pixel))
+        counts = rois[:, 0].long().bincount(minlength=len(targets)).tolist()  # one synchronisation, not one an image
+        crops = [
+            crop_masks(target["masks"], index_i, boxes_i, self.mask_size, self.half_pixel)
+            for target, index_i, boxes_i in zip(targets, index.split(counts), rois[:, 1:].split(counts))
+        ]
         return torch.cat(crops)  # the RoIs are sorted by image
 
     def losses(self, logits: Tensor, sampled: SampledRoIs, targets: Tensor) -> dict[str, Tensor]:
