@@ -1,4 +1,4 @@
-"""Writing files so that nothing half-written is ever taken for whole.
+"""Writing files so that nothing half-written is ever taken for whole; names that may not leave their folder.
 
 A file is written beside its place under another name, flushed to the disk, and moved to its place in one step; whoever
 reads it finds the old content or the new, never a part. Read next: whatever brought you here.
@@ -10,7 +10,7 @@ import os
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
+from pathlib import Path, PurePosixPath, PureWindowsPath
 
 
 @contextmanager
@@ -36,3 +36,17 @@ def atomic(path: str | os.PathLike[str]) -> Iterator[Path]:
         os.replace(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def inside(folder: str | os.PathLike[str], name: str) -> Path:
+    """The path of `name`, read from an untrusted file, in `folder`.
+
+    A name may go through folders ("val2017/1.jpg") but not out of them. Raises ValueError for one that is absolute
+    (on any system), contains "..", a backslash or a NUL, or is no text.
+    """
+    parts = PurePosixPath(name).parts if isinstance(name, str) else ()
+    if not parts or ".." in parts or any(sign in name for sign in "\\\0") or PurePosixPath(name).is_absolute():
+        raise ValueError(f"the name {name!r:.200} does not stay in its folder: expected one such as 'images/1.jpg'")
+    if PureWindowsPath(name).drive:
+        raise ValueError(f"the name {name!r:.200} names a drive: expected one such as 'images/1.jpg'")
+    return Path(folder, *parts)

@@ -50,6 +50,18 @@ def shared_data() -> Callable[[str], Path]:
     return find
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--long", action="store_true", help="fuzz and kill as often as the long form does (most of an hour)"
+    )
+
+
+@pytest.fixture(scope="session")
+def long_form(request: pytest.FixtureRequest) -> bool:
+    """Whether `--long` was given: `python3 course.py test --long -k "fuzz or faults"`."""
+    return bool(request.config.getoption("--long"))
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     if torch.cuda.is_available():
         return

@@ -5,7 +5,7 @@ import stat
 
 import pytest
 
-from mrcnn_lite.files import atomic
+from mrcnn_lite.files import atomic, inside
 
 
 def test_the_new_content_takes_its_place(tmp_path):
@@ -35,3 +35,16 @@ def test_permissions_are_those_of_an_ordinary_file(tmp_path):
     (tmp_path / "plain").write_text("x")
     mode = [stat.S_IMODE((tmp_path / name).stat().st_mode) for name in ("atomic", "plain")]
     assert mode[0] == mode[1]
+
+
+@pytest.mark.parametrize("name", ["1.jpg", "val2017/1.jpg", "a.b/ä 1.png", "./1.jpg"])
+def test_a_name_may_go_into_folders(tmp_path, name):
+    assert tmp_path in inside(tmp_path, name).parents
+
+
+@pytest.mark.parametrize(
+    "name", ["", "..", "../1.jpg", "a/../../1", "/etc/passwd", "C:/1.jpg", "a\\b", "a\0b", None, 3]
+)
+def test_a_name_may_not_leave_its_folder(tmp_path, name):
+    with pytest.raises(ValueError, match="expected one such as"):
+        inside(tmp_path, name)
