@@ -13,7 +13,7 @@ import pairs
 import torch
 from timing import Table, begin, parser, take_turns
 
-from mrcnn_lite.checks import check_images, check_targets
+from mrcnn_lite.checks import check_batch
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -37,8 +37,7 @@ def main(arguments: list[str] | None = None) -> None:
                 return step()
 
             def alone(pair=pair, config=config):
-                check_images(pair.images)
-                check_targets(pair.images, pair.targets, config.num_classes, config.heads)
+                check_batch(pair.images, pair.targets, config.num_classes, config.heads)
 
             losses = []
             for call in (unchecked, checked):

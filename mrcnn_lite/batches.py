@@ -18,7 +18,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Sampler
 
-from .checks import check_images, check_targets
+from .checks import check_batch
 from .config import Config, Training
 
 Target = dict[str, Any]
@@ -106,8 +106,7 @@ class Pictures(Dataset[Picture]):
         image, target = self.dataset[key if self.by_epoch else index]
         if self.config is not None and epoch == 0:
             try:
-                check_images([image])
-                check_targets([image], [target], self.config.num_classes, self.config.heads, self.config.num_keypoints)
+                check_batch([image], [target], self.config.num_classes, self.config.heads, self.config.num_keypoints)
             except (TypeError, ValueError) as error:
                 name = self.dataset.image_name(index) if hasattr(self.dataset, "image_name") else "no name"
                 raise type(error)(f"picture {index} of the data set ({name}): {error}") from error

@@ -197,14 +197,13 @@ def found_problems(dataset: Any) -> Iterator[str]:
     """For each picture that training would refuse: its name, and the first thing that is wrong with it."""
     from tqdm import tqdm
 
-    from .checks import check_images, check_targets
+    from .checks import check_batch
 
     for i in tqdm(range(len(dataset)), "checking", leave=False, disable=None):
         name = dataset.image_name(i)
         try:
             image, target = dataset[i]
             heads = ["mask"] * ("masks" in target) + ["keypoint"] * ("keypoints" in target)
-            check_images([image])
-            check_targets([image], [target], len(dataset.class_names), heads, dataset.num_keypoints)
+            check_batch([image], [target], len(dataset.class_names), heads, dataset.num_keypoints)
         except (ValueError, TypeError, OSError) as error:
             yield f"{name}: {str(error).removeprefix('image 0').lstrip(':, ')}"

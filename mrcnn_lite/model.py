@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from .box_head import BoxHead
-from .checks import check_images, check_targets
+from .checks import check_batch, check_images
 from .config import Config
 from .images import Batch, ImageTransform
 from .keypoint_head import KeypointHead, decode_heatmaps
@@ -55,7 +55,11 @@ class MaskRCNN(nn.Module):
         targets: Sequence[dict[str, Tensor]] | None = None,
         seeds: Sequence[int] | None = None,
     ) -> dict[str, Tensor] | list[dict[str, Tensor]]:
-        """`losses` where targets are given, otherwise `detect`."""
+        """`losses` where targets are given, in either mode; else `detect`, but ValueError in train mode."""
+        if targets is None and self.training:
+            raise ValueError(
+                "targets: None in train mode: pass one dict an image, or call model.eval() or model.detect()"
+            )
         return self.detect(images) if targets is None else self.losses(images, targets, seeds)
 
     def losses(
@@ -72,9 +76,8 @@ class MaskRCNN(nn.Module):
         not fit, naming image and object.
         """
         if self.check_inputs:
-            check_images(images)
             config = self.config
-            check_targets(images, targets, config.num_classes, config.heads, config.num_keypoints)
+            check_batch(images, targets, config.num_classes, config.heads, config.num_keypoints)
         batch, objects = self.prepare(images, targets)
         draw = generators(seeds, len(images), batch.images.device)
         features = self.backbone(batch.images)

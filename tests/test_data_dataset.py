@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 
+import numpy as np
 import pytest
 import torch
 from data_fakes import TwoPictures
 from pycocotools import mask as rle
 from torch.utils.data import DataLoader
 
-from mrcnn_lite.data.dataset import collate, flip_permutation
+from mrcnn_lite.data.dataset import collate, flip_permutation, split_ids
 from mrcnn_lite.data.synthetic import Synthetic
 
 
@@ -78,3 +79,19 @@ def test_a_data_loader_reads_the_same_with_any_number_of_workers(workers, tmp_pa
     loader = DataLoader(dataset, batch_size=3, collate_fn=collate, num_workers=workers)
     pictures = [image for images, targets in loader for image in images]
     assert len(pictures) == 6 and all((picture == dataset[i][0]).all() for i, picture in enumerate(pictures))
+
+
+def test_split_ids():
+    ids = torch.zeros(6, 8, dtype=torch.int32)
+    ids[1:3, 2:5], ids[4, 7] = 7, 3
+    found = split_ids(ids)
+    assert found["boxes"].tolist() == [[7, 4, 8, 5], [2, 1, 5, 3]]
+    assert torch.equal(found["masks"], torch.stack([ids == 3, ids == 7]).byte())
+    assert split_ids(np.zeros((6, 8), np.uint8))["masks"].shape == (0, 6, 8)
+    assert split_ids(np.ones((6, 8), np.uint8))["boxes"].tolist() == [[0, 0, 8, 6]]
+
+
+@pytest.mark.parametrize("wrong", [np.zeros((1, 6, 8), int), np.zeros((6, 8)), np.full((6, 8), -1)])
+def test_split_ids_refuses(wrong):
+    with pytest.raises(ValueError, match="expected whole numbers"):
+        split_ids(wrong)

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from mrcnn_lite import Config, build_model
-from mrcnn_lite.checks import check_targets
+from mrcnn_lite.checks import check_batch
 from mrcnn_lite.data import open_dataset
 from mrcnn_lite.evaluation import evaluate_detections
 
@@ -208,7 +208,7 @@ def four(name):
 @pytest.mark.parametrize("arch", ["fpn", "c4"])
 def test_overfits_four_images(arch):
     dataset, images, targets = four("shapes")
-    check_targets(images, targets, 7, ("mask",))
+    check_batch(images, targets, 7, ("mask",))
     torch.manual_seed(0)
     changes = {} if arch == "fpn" else {"roi_samples": 64}
     model = build_model(tiny(arch, num_classes=7, norm="gn", **changes))

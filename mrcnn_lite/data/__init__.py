@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from .dataset import Dataset as Dataset
     from .dataset import Target as Target
     from .dataset import collate as collate
+    from .dataset import split_ids as split_ids
     from .download import DownloadError as DownloadError
     from .export import export_coco as export_coco
     from .label_png import LabelPictures as LabelPictures
@@ -38,7 +39,7 @@ _HOMES = {
     "archives": ("ArchiveError",),
     "augment": ("Augmented",),
     "coco": ("CocoJson",),
-    "dataset": ("Dataset", "Target", "collate"),
+    "dataset": ("Dataset", "Target", "collate", "split_ids"),
     "download": ("DownloadError",),
     "export": ("export_coco",),
     "label_png": ("LabelPictures",),

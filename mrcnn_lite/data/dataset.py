@@ -16,7 +16,7 @@ import torch
 from pycocotools import mask as rle
 from torch import Tensor
 
-from .instances import Crops
+from .instances import Crops, id_map_boxes, id_map_masks
 
 Target = dict[str, Any]
 
@@ -175,6 +175,23 @@ def flip_permutation(names: Sequence[str]) -> tuple[int, ...]:
     """Index of each name's mirror image: "left_knee" <-> "right_knee", "nose" -> itself."""
     swapped = [name.replace("left", "right") if "left" in name else name.replace("right", "left") for name in names]
     return tuple(names.index(other) if other in names else j for j, other in enumerate(swapped))
+
+
+def split_ids(id_map: np.ndarray | Tensor) -> dict[str, Tensor]:
+    """A label picture as boxes and masks: `target = split_ids(id_map) | {"labels": …}`.
+
+    id_map: whole numbers [H, W], 0 = background, any other number = the pixels of one object. -> boxes float32 [G, 4],
+    masks uint8 [G, H, W], in the order of the numbers. Raises ValueError for another shape, for fractions, below 0.
+    """
+    ids = np.asarray(id_map)
+    if ids.ndim != 2 or ids.dtype.kind not in "uib" or ids.min(initial=0) < 0:
+        found = f"{ids.dtype} of shape {list(ids.shape)}" + (f" from {ids.min()}" if ids.size else "")
+        raise ValueError(f"id map: {found}, expected whole numbers [H, W] from 0")
+    values, ranks = np.unique(np.append(0, ids), return_inverse=True)  # 0 is always there; objects 1..G without gaps
+    ranks = ranks.ravel()[1:].reshape(ids.shape)
+    boxes = id_map_boxes(ranks, len(values) - 1)
+    masks = id_map_masks(ranks, boxes)
+    return {"boxes": torch.tensor(boxes, dtype=torch.float32).reshape(-1, 4), "masks": torch.from_numpy(masks)}
 
 
 def collate(batch: Iterable[tuple[Tensor, Target]]) -> tuple[list[Tensor], list[Target]]:
