@@ -1,4 +1,4 @@
-"""`python -m mrcnn_lite …` is the command `mrcnn-lite …`. Read next: `cli.py`."""
+"""`python -m mrcnn_lite …` is the command `mrcnn-lite …`. Read next: `cli/__init__.py`."""
 
 from .cli import main
 

@@ -1,7 +1,7 @@
 """The demo: train the tiny preset on shapes for six minutes on whatever the machine has, evaluate it, draw its masks.
 
 `python3 course.py demo` calls this file. With `--peer torchvision` the same script trains torchvision's own Mask R-CNN
-of the same size for the same time, which is how the two are compared. Read next: `training.py`, `evaluation.py`.
+of the same size for the same time, which is how the two are compared. Read next: `training/run.py`, `evaluation.py`.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Which device, how many processes and threads, and in which precision: what fits the machine at hand.
 
 Every decision is a small function of plain facts, so that a table can test it; the functions that gather the facts
-(`cpu_units`, `available_cores`) stand beside them. Nothing here knows of models. Read next: `processes.py`.
+(`cpu_units`, `available_cores`) stand beside them. Nothing here knows of models. Read next: `training/processes.py`.
 """
 
 from __future__ import annotations

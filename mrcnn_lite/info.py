@@ -6,7 +6,7 @@ run there and notes what comes out: a fraction of a second for any network and a
 Counted are convolutions and matrix products. Left out, since they are few beside these: norms, activations, pooling,
 RoI operations, NMS, the resizing of pictures and the pasting of masks.
 
-Paper: Mask R-CNN section 3, Figure 4. Letters: C channels, H W size, R RoIs, S the crop's side. Read next: `cli.py`.
+Paper: Mask R-CNN section 3, Figure 4. Letters: C channels, H W size, R RoIs, S the crop's side. Read next: `cli/`.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """torchvision's detectors as ours, every setting and tensor by name; and the other way: its model of the same size.
 
 `from_torchvision` converts a model, `torchvision_peer` builds the one that ours is measured against.
-Read next: `training.py`.
+Read next: `training/run.py`.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Weights in and out: our own files, and ImageNet's for the backbone. All by name.
 
 A file of ours is a safetensors file that carries its configuration and class names; nothing is unpickled.
-Read next: `torchvision_models.py` (its detectors as ours), then `training.py`.
+Read next: `torchvision_models.py` (its detectors as ours), then `training/run.py`.
 """
 
 from __future__ import annotations

@@ -17,7 +17,8 @@ import torch
 from PIL import Image
 from safetensors.torch import load_file
 
-from mrcnn_lite import cli, cli_data, devices
+from mrcnn_lite import cli, devices
+from mrcnn_lite.cli import data as cli_data
 from mrcnn_lite.cli import main
 
 COMMANDS = ("train", "evaluate", "predict", "info", "data list", "data get", "data show", "data check")
@@ -178,7 +179,7 @@ def test_from_training_to_a_picture(capsys, tmp_path):
 
 def test_a_stopped_run_goes_on_to_the_same_weights(capsys, monkeypatch, tmp_path):
     assert main([*TRAIN, "--output", "whole"]) == 0
-    train_module = importlib.import_module("mrcnn_lite.training")
+    train_module = importlib.import_module("mrcnn_lite.training.run")
 
     @contextmanager
     def stop_after_two():

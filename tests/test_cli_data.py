@@ -10,7 +10,7 @@ from PIL import Image
 
 import mrcnn_lite.data as data
 from mrcnn_lite.cli import main
-from mrcnn_lite.cli_data import open_data, statistics
+from mrcnn_lite.cli.data import open_data, statistics
 from mrcnn_lite.data import DownloadError, open_dataset
 
 

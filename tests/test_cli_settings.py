@@ -10,7 +10,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mrcnn_lite.cli_settings import (
+from mrcnn_lite.cli.settings import (
     fit_to_data,
     flat,
     literal,

@@ -7,12 +7,12 @@ import importlib
 import pytest
 import torch
 
-from mrcnn_lite import cli_train
 from mrcnn_lite.build import build_model
 from mrcnn_lite.cli import main
-from mrcnn_lite.cli_train import initialise
+from mrcnn_lite.cli import train as cli_train
+from mrcnn_lite.cli.train import initialise
 from mrcnn_lite.config import Config
-from mrcnn_lite.logs import History
+from mrcnn_lite.training.logs import History
 from mrcnn_lite.weights import save
 
 SMALL = ["train", "--limit", "4", "--processes", "1"]

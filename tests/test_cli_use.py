@@ -11,8 +11,8 @@ from PIL import Image
 
 from mrcnn_lite.build import build_model
 from mrcnn_lite.cli import main
-from mrcnn_lite.cli_settings import read_config
-from mrcnn_lite.cli_use import in_short
+from mrcnn_lite.cli.settings import read_config
+from mrcnn_lite.cli.use import in_short
 from mrcnn_lite.config import Config
 from mrcnn_lite.data import export_coco, open_dataset
 from mrcnn_lite.info import describe

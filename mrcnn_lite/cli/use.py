@@ -12,9 +12,9 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
-from .cli_data import add_data_options, open_data
-from .cli_settings import add_command, device, positive, read_config, score
-from .config import Config
+from ..config import Config
+from .data import add_data_options, open_data
+from .settings import add_command, device, positive, read_config, score
 
 
 def add_device(command: argparse.ArgumentParser) -> None:
@@ -26,7 +26,7 @@ def on_device(arguments: argparse.Namespace) -> Any:
     """The device asked for; a CPU's threads are set as well."""
     import torch
 
-    from .devices import available_cores, choose_device
+    from ..devices import available_cores, choose_device
 
     if arguments.threads or "OMP_NUM_THREADS" not in os.environ:
         torch.set_num_threads(arguments.threads or available_cores())
@@ -62,8 +62,8 @@ def run_evaluate(arguments: argparse.Namespace) -> int:
     if arguments.results:
         results = of_results(arguments, options)
     else:
-        from .evaluation import evaluate
-        from .prediction import load_model
+        from ..evaluation import evaluate
+        from ..prediction import load_model
 
         model = load_model(arguments.weights, on_device(arguments))
         keypoints = "keypoint" in model.config.heads
@@ -78,7 +78,7 @@ def run_evaluate(arguments: argparse.Namespace) -> int:
     if arguments.picture:
         print(f"\npicture: {arguments.picture}")
     if arguments.output:
-        from .files import atomic
+        from ..files import atomic
 
         said = {"of": arguments.weights or arguments.results, "data": arguments.data, "split": arguments.split}
         with atomic(arguments.output) as temporary:
@@ -88,8 +88,8 @@ def run_evaluate(arguments: argparse.Namespace) -> int:
 
 def of_results(arguments: argparse.Namespace, options: dict[str, Any]) -> Any:
     """The figures of detections in a file."""
-    from .coco_results import read_json
-    from .evaluation import evaluate_detections
+    from ..coco_results import read_json
+    from ..evaluation import evaluate_detections
 
     detections = read_json(arguments.results)
     if not isinstance(detections, list):
@@ -102,8 +102,8 @@ def of_results(arguments: argparse.Namespace, options: dict[str, Any]) -> Any:
 
 def draw_predictions(model: Any, dataset: Any, path: Path, title: str, least: float, count: int = 8) -> None:
     """A sheet of the truth and, beside it, what the model has found with a score of at least `least`."""
-    from .evaluation import detecting
-    from .visualize import side_by_side
+    from ..evaluation import detecting
+    from ..visualize import side_by_side
 
     count = min(count, len(dataset))
     samples = [dataset[i] for i in range(0, len(dataset), len(dataset) // count)][:count]
@@ -132,7 +132,7 @@ def add_predict(commands: Any) -> None:
 
 
 def run_predict(arguments: argparse.Namespace) -> int:
-    from .prediction import load_model, predict
+    from ..prediction import load_model, predict
 
     threshold = arguments.score_threshold
     model = load_model(arguments.weights, on_device(arguments))
@@ -171,7 +171,7 @@ each part for one picture, with as many proposals and detections as it makes at 
 
 def run_info(arguments: argparse.Namespace) -> int:
     if arguments.weights:
-        from .prediction import load_model
+        from ..prediction import load_model
 
         model = load_model(arguments.weights)
         config, name = model.config, arguments.weights
@@ -184,7 +184,7 @@ def run_info(arguments: argparse.Namespace) -> int:
     if arguments.json:
         print(json.dumps(config.to_dict(), indent=1))
         return 0
-    from .info import describe
+    from ..info import describe
 
     print(f"{name}: {in_short(config)}")
     if model is not None:

@@ -6,8 +6,8 @@ import sys
 
 import pytest
 
-from mrcnn_lite import logs
-from mrcnn_lite.logs import History, ProgressLine, Table, clock, progress_text
+from mrcnn_lite.training import logs
+from mrcnn_lite.training.logs import History, ProgressLine, Table, clock, progress_text
 
 
 def row(step, loss=0.5):

@@ -1,7 +1,7 @@
 """Training checkpoints: written whole or not at all, and refused where a run of other settings would go on.
 
 A checkpoint is one dictionary of tensors and plain values, read with `torch.load(weights_only=True)`: no code is run.
-The weights alone, to use and to hand on, are written by `weights.save`. Read next: `training.py`.
+The weights alone, to use and to hand on, are written by `weights.save`. Read next: `run.py`.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import Any
 
 import torch
 
-from .files import atomic
+from ..files import atomic
 
 FORMAT = "mrcnn_lite training 1"
 # What the system says of a full disk, a used-up quota (Windows has no such code), a file over the limit.

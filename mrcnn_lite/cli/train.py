@@ -1,6 +1,6 @@
 """`mrcnn-lite train`: from a configuration and a data set to a run of training in a folder.
 
-What the command line leaves open is taken from the data, and said on the screen. Read next: `training.py`.
+What the command line leaves open is taken from the data, and said on the screen. Read next: `training/run.py`.
 """
 
 from __future__ import annotations
@@ -11,8 +11,8 @@ from contextlib import redirect_stdout
 from pathlib import Path
 from typing import Any
 
-from .cli_data import add_data_options, open_data
-from .cli_settings import (
+from .data import add_data_options, open_data
+from .settings import (
     add_command,
     device,
     fit_to_data,
@@ -118,9 +118,9 @@ def run_train(arguments: argparse.Namespace) -> int:
 
     import torch
 
-    from .build import build_model
-    from .devices import choose_device
-    from .training import train
+    from ..build import build_model
+    from ..devices import choose_device
+    from ..training import train
 
     place = choose_device(arguments.device)
     torch.manual_seed(arguments.seed)
@@ -188,7 +188,7 @@ def initialise(model: Any, init: str) -> None:
     if init == "none":
         return
     if init == "imagenet":
-        from .weights import load_imagenet
+        from ..weights import load_imagenet
 
         try:
             load_imagenet(model)
@@ -196,7 +196,7 @@ def initialise(model: Any, init: str) -> None:
             raise ConnectionError(f"{error}; or begin with random weights: --init none") from error
         say(f"backbone: ImageNet weights of {model.config.backbone}")
         return
-    from .prediction import load_model
+    from ..prediction import load_model
 
     source = load_model(init)
     state, own = source.state_dict(), model.state_dict()

@@ -1,7 +1,7 @@
 """What a training run says: one line that tells how it goes, a CSV file with every step, TensorBoard, and `History`.
 
 The CSV file is also the run's memory: a resumed run reads it back, so its `History` reaches to the first step.
-Read next: `training.py`.
+Read next: `run.py`.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TextIO
 
-from .files import atomic
+from ..files import atomic
 
 SHORT = {
     "loss_classifier": "class",

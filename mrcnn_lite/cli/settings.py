@@ -1,7 +1,7 @@
 """What the commands share: from words on the command line to a `Config`, by names, JSON files and `--set key=value`.
 
 A value is read as a Python literal and must then be of the kind that the setting has; nothing is evaluated. Wrong
-names are answered with near ones. Read next: `cli_train.py`, which uses all of it.
+names are answered with near ones. Read next: `train.py`, which uses all of it.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-from .config import Config
+from ..config import Config
 
 TINY = ("tiny", "tiny-dense")
 LARGEST_TINY = 512  # pixels of the shorter edge: the tiny network's anchors end at 64, larger pictures are made smaller

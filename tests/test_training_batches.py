@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from training_fakes import SETTINGS, Squares
 
-from mrcnn_lite.batches import Pictures, Shares, augmented, load, mix, order_of_epoch, to_device
 from mrcnn_lite.config import Config, Training
+from mrcnn_lite.training.batches import Pictures, Shares, augmented, load, mix, order_of_epoch, to_device
 
 pictures_batch_seed = st.tuples(st.integers(1, 20), st.integers(1, 12), st.integers(0, 2**31))
 

@@ -17,7 +17,7 @@ from collections.abc import Iterator, Sequence
 import torch
 from torch import Tensor, nn
 
-from .config import Training
+from ..config import Training
 
 
 def learning_rate(settings: Training, step: int, fraction: float) -> float:

@@ -1,7 +1,7 @@
 """The folder of a run: its checkpoint, its tables, its TensorBoard, and the line on the screen.
 
 Only the first of several processes keeps records; for the others nothing here does anything. Without a folder the
-tables are kept in memory alone. Read next: `training.py`.
+tables are kept in memory alone. Read next: `run.py`.
 """
 
 from __future__ import annotations
@@ -126,7 +126,7 @@ class Records:
     def save_weights(self, model: Any) -> None:
         """Our model as model.safetensors, to use and to hand on."""
         if self.active and self.output is not None:
-            from .weights import save
+            from ..weights import save
 
             save(model, self.output / "model.safetensors")
 

@@ -1,6 +1,6 @@
 """`mrcnn-lite data …`: list, get, show and check data sets; and `open_data`, which other commands open theirs with.
 
-Read next: `cli_train.py`.
+Read next: `train.py`.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from .cli_settings import add_command, pairs, positive
+from .settings import add_command, pairs, positive
 
 OPTIONS_HELP = """of the data set: for drawn ones such as size=256 length=8000 seed=1 object_scale=0.5, for files such
 as class_name=cell drop_empty=true pictures=FOLDER keypoints=true form=label-png"""
@@ -30,7 +30,7 @@ def open_data(
     name: str, split: str, *, keypoints: bool = False, limit: int | None = None, options: Sequence[str] = ()
 ) -> Any:
     """`data.open_dataset` with what the command line says; keypoints: read COCO's file of persons with keypoints."""
-    from .data import names, open_dataset
+    from ..data import names, open_dataset
 
     values = pairs(options, "--data-options")
     if keypoints and (name == "coco" or name not in names()):
@@ -85,8 +85,8 @@ their box, labels out of range. The exit status is 1 if there is any."""
 
 
 def run_list(arguments: argparse.Namespace) -> int:
-    from .data import SOURCES, about, locate, names
-    from .data.places import data_folder
+    from ..data import SOURCES, about, locate, names
+    from ..data.places import data_folder
 
     for name in names():
         folder = name.removesuffix("-keypoints")
@@ -98,7 +98,7 @@ def run_list(arguments: argparse.Namespace) -> int:
 
 
 def run_get(arguments: argparse.Namespace) -> int:
-    from .data import SOURCES, get, names
+    from ..data import SOURCES, get, names
 
     name = arguments.name.removesuffix("-keypoints")
     if name in names() and name not in SOURCES:
@@ -109,7 +109,7 @@ def run_get(arguments: argparse.Namespace) -> int:
 
 
 def run_show(arguments: argparse.Namespace) -> int:
-    from .visualize import contact_sheet, draw
+    from ..visualize import contact_sheet, draw
 
     dataset = open_data(arguments.name, arguments.split, limit=arguments.limit, options=arguments.data_options)
     count = min(arguments.count, len(dataset))
@@ -197,7 +197,7 @@ def found_problems(dataset: Any) -> Iterator[str]:
     """For each picture that training would refuse: its name, and the first thing that is wrong with it."""
     from tqdm import tqdm
 
-    from .checks import check_batch
+    from ..checks import check_batch
 
     for i in tqdm(range(len(dataset)), "checking", leave=False, disable=None):
         name = dataset.image_name(i)

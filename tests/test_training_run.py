@@ -15,13 +15,13 @@ import torch
 from training_fakes import SETTINGS, Squares, Unseeded, make, same
 
 from mrcnn_lite import train as package_train
-from mrcnn_lite.batches import order_of_epoch
 from mrcnn_lite.build import build_model
 from mrcnn_lite.config import Config
 from mrcnn_lite.data import open_dataset
 from mrcnn_lite.devices import cpu_units
-from mrcnn_lite.trainer import NonFiniteLoss
 from mrcnn_lite.training import train, validation_loss
+from mrcnn_lite.training.batches import order_of_epoch
+from mrcnn_lite.training.trainer import NonFiniteLoss
 from mrcnn_lite.weights import load
 
 HERE = Path(__file__).parent
@@ -241,7 +241,7 @@ KILLED = """
     sys.path.insert(0, sys.argv[1])
     import torch
     torch.set_num_threads(1)
-    from test_training import Waiting, small
+    from test_training_run import Waiting, small
     from mrcnn_lite.training import train
 
     train(small(train__ema=0.9), Waiting(Path(sys.argv[2])), steps=9, output=sys.argv[3], checkpoint_every=2, seed=5,

@@ -3,7 +3,7 @@
 Results go to the standard output, everything else to the error output. Nothing heavy is imported before a command runs,
 so that `--help` answers at once. Each command stands in the file that its parser comes from.
 
-Read next: `cli_train.py`, `cli_use.py`, `cli_data.py`.
+Read next: `train.py`, `use.py`, `data.py`.
 """
 
 from __future__ import annotations
@@ -16,10 +16,10 @@ import warnings
 from collections.abc import Sequence
 from typing import Any
 
-from .cli_data import add_data
-from .cli_settings import near
-from .cli_train import add_train
-from .cli_use import add_evaluate, add_info, add_predict
+from .data import add_data
+from .settings import near
+from .train import add_train
+from .use import add_evaluate, add_info, add_predict
 
 # As devices.PATIENT_OPENMP, which is out of reach here: it must stand in the environment before torch is imported.
 PATIENT_OPENMP = {"OMP_WAIT_POLICY": "PASSIVE", "GOMP_SPINCOUNT": "0", "KMP_BLOCKTIME": "0"}

@@ -3,7 +3,7 @@
 Either `torchrun` starts them and says in the environment who is who, or `run_processes` does, from Python on any
 system. Each process has its share of every batch; DistributedDataParallel averages their gradients.
 
-Read next: `distributed.py` (what the losses must know of it), `training.py`.
+Read next: `distributed.py` (what the losses must know of it), `run.py`.
 """
 
 from __future__ import annotations
@@ -30,8 +30,8 @@ import torch
 import torch.distributed as dist
 from torch import Tensor
 
-from .devices import PATIENT_OPENMP
-from .distributed import rank, world_size
+from ..devices import PATIENT_OPENMP
+from ..distributed import rank, world_size
 
 STOP_FILE = "MRCNN_LITE_STOP_FILE"  # in the environment of processes that run_processes started
 STORE = "MRCNN_LITE_STORE"  # likewise: the file by which they find each other

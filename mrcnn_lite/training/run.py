@@ -18,10 +18,10 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from ..config import Config, Training
+from ..devices import available_cores, choose_device, precision_on, processes_and_threads, thread_limit
+from ..distributed import rank, world_size
 from .batches import Picture, Pictures, Shares, augmented, load, mix, to_device
-from .config import Config, Training
-from .devices import available_cores, choose_device, precision_on, processes_and_threads, thread_limit
-from .distributed import rank, world_size
 from .logs import History
 from .processes import asked_to_stop, launched, process_group, run_processes
 from .records import Records, find_checkpoint
@@ -231,7 +231,7 @@ def _in_a_child(model: nn.Module, dataset: Any, **options: Any) -> tuple[dict[st
 def _evaluate(trainer: Trainer, dataset: Any, records: Records) -> None:
     """Score the model (the average, where one is kept); the first process does, the others wait at the next step."""
     if records.active:
-        from .evaluation import evaluate
+        from ..evaluation import evaluate
 
         with trainer.averaged() as model:
             records.evaluation(trainer.step, evaluate(model, dataset, progress=records.line.show))

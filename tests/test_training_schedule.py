@@ -5,9 +5,9 @@ import torch
 from torch import nn
 from training_fakes import SETTINGS, make, same
 
-from mrcnn_lite import schedule
 from mrcnn_lite.config import Training
-from mrcnn_lite.schedule import Clock, MovingAverage, learning_rate, make_optimizer, take_step, training_mode
+from mrcnn_lite.training import schedule
+from mrcnn_lite.training.schedule import Clock, MovingAverage, learning_rate, make_optimizer, take_step, training_mode
 
 NO_SCALER = torch.amp.GradScaler("cuda", enabled=False)
 

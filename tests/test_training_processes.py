@@ -13,7 +13,14 @@ import pytest
 import torch
 
 from mrcnn_lite.distributed import rank, world_size
-from mrcnn_lite.processes import asked_to_stop, average_in_order, gather, launched, process_group, run_processes
+from mrcnn_lite.training.processes import (
+    asked_to_stop,
+    average_in_order,
+    gather,
+    launched,
+    process_group,
+    run_processes,
+)
 
 
 def meet(values, fail_in=None):
@@ -147,7 +154,7 @@ def test_control_c_reaches_the_children_as_a_question(tmp_path):
 ORPHANS = """
     import sys
     sys.path.insert(0, sys.argv[1])
-    from mrcnn_lite.processes import run_processes
+    from mrcnn_lite.training.processes import run_processes
     from test_processes import until_stopped
 
     if __name__ == "__main__":

@@ -4,7 +4,7 @@ An epoch is a random permutation of the data set; steps take `batch_size` pictur
 of an epoch too. Nothing is remembered, so a resumed run goes on exactly where the other stopped, and any number of
 processes and accumulation steps shares the very same pictures.
 
-Read next: `training.py`.
+Read next: `run.py`.
 """
 
 from __future__ import annotations
@@ -18,8 +18,8 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Sampler
 
-from .checks import check_batch
-from .config import Config, Training
+from ..checks import check_batch
+from ..config import Config, Training
 
 Target = dict[str, Any]
 
@@ -118,8 +118,8 @@ def augmented(dataset: Any, settings: Training, seed: int) -> Any:
 
     Only one of `mrcnn_lite.data` can be: any other sequence, and one that is augmented already, stays as it is.
     """
-    from .data.augment import Augmented
-    from .data.dataset import Dataset as OurDataset
+    from ..data.augment import Augmented
+    from ..data.dataset import Dataset as OurDataset
 
     wanted = settings.flip or settings.rotate90 or settings.scale_range != (1.0, 1.0)
     if not wanted or not isinstance(dataset, OurDataset) or isinstance(dataset, Augmented):

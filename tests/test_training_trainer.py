@@ -9,8 +9,8 @@ import torch
 from torch import nn
 from training_fakes import SETTINGS, Sampler, Squares, Unseeded, make, same
 
-from mrcnn_lite.batches import Pictures, Shares, load, to_device
-from mrcnn_lite.trainer import NonFiniteLoss, Trainer
+from mrcnn_lite.training.batches import Pictures, Shares, load, to_device
+from mrcnn_lite.training.trainer import NonFiniteLoss, Trainer
 
 CPU = torch.device("cpu")
 

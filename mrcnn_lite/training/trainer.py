@@ -3,7 +3,7 @@
 `Trainer` holds everything that a step changes and nothing else: what it has after a step is what a checkpoint keeps.
 It takes any module that returns a dictionary of losses for (images, targets), torchvision's detectors as well as ours.
 
-Read next: `training.py`, which makes a run of such steps.
+Read next: `run.py`, which makes a run of such steps.
 """
 
 from __future__ import annotations
@@ -20,10 +20,10 @@ import torch.distributed as dist
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
+from ..config import Training
+from ..devices import autocast
+from ..distributed import world_size
 from .batches import Picture, to_device
-from .config import Training
-from .devices import autocast
-from .distributed import world_size
 from .processes import average_in_order, gather
 from .schedule import MovingAverage, make_optimizer, take_step
 

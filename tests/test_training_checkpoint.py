@@ -7,7 +7,7 @@ import textwrap
 import pytest
 import torch
 
-from mrcnn_lite.checkpoint import (
+from mrcnn_lite.training.checkpoint import (
     CheckpointError,
     check_same_run,
     load_checkpoint,
@@ -30,7 +30,7 @@ FULL_DISK = """
     import resource, signal, sys
     from pathlib import Path
     import torch
-    from mrcnn_lite.checkpoint import CheckpointError, load_checkpoint, save_checkpoint
+    from mrcnn_lite.training.checkpoint import CheckpointError, load_checkpoint, save_checkpoint
 
     path = Path(sys.argv[1])
     save_checkpoint(path, {"step": 1})

@@ -7,9 +7,9 @@ from types import SimpleNamespace
 import pytest
 import torch
 
-from mrcnn_lite.checkpoint import load_checkpoint
-from mrcnn_lite.records import Records, find_checkpoint
-from mrcnn_lite.schedule import Clock
+from mrcnn_lite.training.checkpoint import load_checkpoint
+from mrcnn_lite.training.records import Records, find_checkpoint
+from mrcnn_lite.training.schedule import Clock
 
 IDENTITY = {"seed": 0, "steps": 10}
 
