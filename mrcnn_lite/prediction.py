@@ -148,7 +148,7 @@ def read_image(path: str | Path, max_pixels: int = MAX_PIXELS) -> np.ndarray:
     path = Path(path)
     with _open(path, max_pixels) as picture, _unreadable(path):
         orientation = picture.getexif().get(_EXIF_ORIENTATION, 1)
-        pixels = read_picture(path)
+        pixels = read_picture(path, max_pixels)
     if orientation in _UPRIGHT:
         pixels = np.array(Image.fromarray(pixels).transpose(_UPRIGHT[orientation]))
     return pixels

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 
 import numpy as np
 import pytest
@@ -112,22 +113,27 @@ def test_statistics_of_keypoints():
 
 def test_check_of_sound_data(capsys, tmp_path):
     assert main(["data", "check", str(label_pictures(tmp_path / "mine"))]) == 0
-    assert capsys.readouterr().out == "5 pictures checked: no problem\n"
+    assert capsys.readouterr().out == "5 pictures, 10 objects checked: no problem\n"
     assert main(["data", "check", "stick-figures", "--limit", "3"]) == 0
-    assert capsys.readouterr().out == "6 pictures checked: no problem\n"
+    assert re.fullmatch(r"6 pictures, \d+ objects checked: no problem\n", capsys.readouterr().out)
 
 
-def test_check_names_every_broken_picture(capsys, tmp_path):
+def test_check_names_every_problem(capsys, tmp_path):
     folder = label_pictures(tmp_path / "mine")
     (folder / "images" / "1.png").write_bytes(b"no picture")
     Image.fromarray(np.ones((9, 9), np.uint8)).save(folder / "masks" / "2.png")
-    Image.new("RGB", (50, 40)).save(folder / "masks" / "0.png")
+    Image.fromarray(np.eye(40, 50, dtype=np.uint8)[..., None] * np.array([9, 0, 0], np.uint8)).save(
+        folder / "masks" / "0.png"
+    )
     assert main(["data", "check", str(folder)]) == 1
     lines = capsys.readouterr().out.splitlines()
-    assert lines[-1] == "5 pictures checked: 3 with a problem" and len(lines) == 4
-    assert lines[0].startswith("train: 1.png: ") and "can't be read as a picture" in lines[0]
-    assert lines[1].startswith("train: 2.png: ") and "[9, 9]" in lines[1]
-    assert lines[2].startswith("val: 0.png: ") and "label picture" in lines[2]
+    assert lines[0].startswith("masks/0.png: 3 channels, in colours") and lines[0].endswith("[label-colours]")
+    assert lines[1].startswith("images/1.png: 1.png can't be read as a picture")
+    assert lines[2].startswith("masks/2.png: 9 x 9 (width x height), expected 50 x 40 (width x height) as its picture")
+    assert [line.split()[:2] for line in lines[3:6]] == [
+        ["1", kind] for kind in ("picture-unreadable", "label-size", "label-colours")
+    ]
+    assert lines[6:] == ["5 pictures, 6 objects checked: 3 problems"]
 
 
 def test_check_finds_a_box_that_is_not_its_mask(capsys, tmp_path):
@@ -135,9 +141,56 @@ def test_check_finds_a_box_that_is_not_its_mask(capsys, tmp_path):
     folder = coco_file(tmp_path / "cats", [wrong, annotation(2, [0, 0, 9, 9])])
     assert main(["data", "check", str(folder)]) == 1
     shown = capsys.readouterr()
-    assert "train: a.png: box 0" in shown.out and "its mask's own box" in shown.out
-    assert "not checked: " in shown.err and "'val'" in shown.err
+    assert (
+        "instances_train.json, picture a.png, annotation 1: bbox [30, 5, 10, 30] has IoU 0.00 with its mask's"
+        in shown.out
+    )
+    assert "not checked: there is no split 'val'" in shown.err
     assert main(["data", "check", str(folder / "instances_train.json")]) == 1
+
+
+def test_notes_do_not_change_the_exit_status(capsys, tmp_path):
+    folder = label_pictures(tmp_path / "mine")
+    Image.fromarray(np.zeros((40, 50), np.uint8)).save(folder / "masks" / "2.png")
+    assert main(["data", "check", str(folder)]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert "note: label-empty" in lines[0] and "masks/2.png" in lines[0] and lines[1].endswith("no problem")
+
+
+def test_fix_writes_a_copy_and_says_what_it_did(capsys, tmp_path):
+    wrong = annotation(1, [5, 5, 20, 20]) | {"bbox": [5, 5, 25, 25]}
+    lost = annotation(3, [9, 9, 9, 9], category_id=4)
+    folder = coco_file(tmp_path / "cats", [wrong, annotation(2, [0, 0, 9, 9]), lost])
+    assert main(["data", "check", str(folder), "--fix"]) == 0
+    shown = capsys.readouterr().out
+    assert "[unknown-category] -> object dropped\n" in shown and "[box-xyxy] -> read as x1, y1, x2, y2\n" in shown
+    assert shown.endswith(f"a corrected copy, which has no problem: {tmp_path / 'cats-fixed'}\n")
+    assert main(["data", "check", str(tmp_path / "cats-fixed")]) == 0
+    assert main(["data", "check", str(folder), "--fix"]) == 2
+    assert "never written over anything" in capsys.readouterr().err
+    assert main(["data", "check", str(folder), "--fix", "--output", "elsewhere"]) == 0
+    assert main(["data", "check", str(folder), "--fix", "--output", "elsewhere"]) == 2
+    assert capsys.readouterr().err.count("never written over anything") == 1  # said before the checking begins
+    assert main(["data", "check", "elsewhere", "--fix", "--output", "more"]) == 0 and not (tmp_path / "more").exists()
+    assert main(["data", "check", str(folder), "--fix", "--limit", "1"]) == 2
+    assert "leave --limit out" in capsys.readouterr().err
+
+
+def test_fix_leaves_to_a_person_what_only_a_person_can_do(capsys, tmp_path):
+    folder = coco_file(tmp_path / "cats", [])
+    assert main(["data", "check", str(folder), "--fix"]) == 2
+    shown = capsys.readouterr()
+    assert "[no-objects] -> by hand" in shown.out and "can only be corrected by hand" in shown.err
+
+
+def test_control_c_ends_a_check_cleanly(capsys, tmp_path, monkeypatch):
+    def interrupt(*arguments, **options):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("mrcnn_lite.data.coco_rules.look", interrupt)
+    folder = coco_file(tmp_path / "cats", [annotation(1, [5, 5, 20, 20])])
+    assert main(["data", "check", str(folder), "--fix"]) == 130
+    assert capsys.readouterr().err.endswith("interrupted\n") and not (tmp_path / "cats-fixed").exists()
 
 
 def test_what_cannot_be_opened(capsys, tmp_path):

@@ -52,6 +52,7 @@ def link():
         ([("top\\..\\evil.txt", "x")], "absolute or foreign path"),
         ([(link(), "/etc/passwd")], "a link or a device"),
         ([("a.txt", "x"), ("A.TXT", "y")], "is there twice"),
+        ([("a", "x"), ("A/b", "y")], "is a file and a folder"),
         ([("bomb", b"\0" * (8 * MB))], "more than 200 times"),
         ([(f"{i}", bytes(2**20)) for i in range(41)], "at most 41,943,040 are expected"),
     ],
@@ -61,6 +62,13 @@ def test_dishonest_archives(tmp_path, entries, message):
     with pytest.raises(ArchiveError, match=message):
         unpack(path, tmp_path / "in" / "out", max_bytes=40 * MB, progress=False)
     assert {p.name for p in tmp_path.rglob("*")} <= {"a.zip", "in"}
+
+
+def test_an_archive_of_a_million_entries_is_refused(tmp_path, monkeypatch):
+    monkeypatch.setattr("mrcnn_lite.data.archives.MOST_ENTRIES", 3)
+    path = make(tmp_path / "a.zip", [(f"{i}", "") for i in range(4)])
+    with pytest.raises(ArchiveError, match="4 entries, at most 3 are expected"):
+        open_archive(path, MB)
 
 
 def test_damaged_archives(tmp_path):

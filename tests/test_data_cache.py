@@ -12,7 +12,8 @@ import numpy as np
 import pytest
 
 from mrcnn_lite.data import cache, shapes
-from mrcnn_lite.data.cache import Recipe, drawn, open_arrays
+from mrcnn_lite.data.cache import Recipe, drawn
+from mrcnn_lite.data.cache_files import open_arrays
 from mrcnn_lite.data.synthetic import Synthetic
 
 
@@ -88,7 +89,8 @@ def test_a_process_that_dies_while_drawing_is_reported(folder, monkeypatch):
 
 def test_a_process_that_waits_gets_what_the_other_draws(folder):
     recipe = Recipe("shapes", {"size": 32})
-    folder.mkdir()
+    ready = drawn(recipe, 20, progress=False)
+    ready.rename(folder / "elsewhere")
     lock = folder / f"{recipe.folder_name(20)}.lock"
     lock.touch()  # another process is at it
     found = []
@@ -96,9 +98,9 @@ def test_a_process_that_waits_gets_what_the_other_draws(folder):
     thread.start()
     time.sleep(0.3)
     assert thread.is_alive() and not found
-    (folder / recipe.folder_name(20)).mkdir()  # … and is ready
+    (folder / "elsewhere").rename(ready)  # … and is ready
     thread.join(10)
-    assert found == [folder / recipe.folder_name(20)]
+    assert found == [ready]
 
 
 def test_a_dead_process_does_not_block_the_others(folder):
@@ -147,3 +149,28 @@ def test_what_nobody_used_for_a_month_goes(folder):
     os.utime(old, (time.time() - 40 * 86_400,) * 2)
     Synthetic("shapes", length=4, progress=False)
     assert old not in list(folder.iterdir())
+
+
+def test_a_damaged_cache_is_said_and_drawn_anew(folder):
+    before = Synthetic("shapes", length=5, progress=False)
+    images = next(folder.iterdir()) / "images.npy"
+    whole = images.read_bytes()
+    for damage in (whole[:-1000], whole[:50], b"", whole.replace(b"'|u1'", b"'|i1'")):
+        images.write_bytes(damage)
+        with pytest.warns(UserWarning, match=r"images\.npy is damaged.*drawn anew"):
+            after = Synthetic("shapes", length=5, progress=False)
+        assert images.read_bytes() == whole and same(before, after)
+    images.unlink()
+    with pytest.warns(UserWarning, match=r"images\.npy is damaged"):
+        Synthetic("shapes", length=5, progress=False)
+    assert images.read_bytes() == whole and [path.name for path in folder.iterdir()] == [images.parent.name]
+
+
+def test_drawing_that_is_killed_leaves_no_folder_that_looks_whole(folder, monkeypatch):
+    """Whatever is in a .part folder, nobody takes it for a cache."""
+    recipe = Recipe("shapes", {"size": 32})
+    part = folder / f"{recipe.folder_name(5)}.abc.part"
+    part.mkdir(parents=True)
+    np.save(part / "images.npy", np.zeros((5, 32, 32, 3), np.uint8))
+    whole = drawn(recipe, 5, progress=False)
+    assert whole != part and open_arrays(whole).counts.min() > 0

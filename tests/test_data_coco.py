@@ -137,17 +137,69 @@ def test_keypoints_are_pixel_centres(tmp_path):
 @pytest.mark.parametrize(
     "annotations, categories, message",
     [
-        ([annotation(5, category_id=44)], CATEGORIES, "annotation 5 is of category 44, which the file does not name"),
-        ([], [], "expected categories with different ids"),
-        ([], [{"id": 1, "name": "a"}, {"id": 1, "name": "b"}], r"different ids, found \[1, 1\]"),
+        (
+            [annotation(5, category_id=44)],
+            CATEGORIES,
+            "annotation 5: category_id is 44, the file names 3 ids from 3 to 90",
+        ),
+        ([], [], "no categories, expected at least one"),
+        ([], [{"id": 1, "name": "a"}, {"id": 1, "name": "b"}], "'b' has the id 1, which another category has too"),
         ([annotation(5, segmentation={"size": [8, 6], "counts": [48]})], CATEGORIES, r"RLE of size \[8, 6\]"),
-        ([annotation(5, segmentation={"size": [6, 8], "counts": [4]})], CATEGORIES, "RLE of 4 pixels, not 48"),
+        (
+            [annotation(5, segmentation={"size": [6, 8], "counts": [4]})],
+            CATEGORIES,
+            "annotation 5: an RLE of 4 pixels, expected 6 x 8 = 48",
+        ),
         ([annotation(5, segmentation=[[1, 2, 3, 4, 5, 6, 7]])], CATEGORIES, "odd number of coordinates"),
     ],
 )
 def test_faults_are_named(tmp_path, annotations, categories, message):
     with pytest.raises(ValueError, match=message):
         CocoJson(write(tmp_path, annotations, categories))[0]
+
+
+@pytest.mark.parametrize(
+    "changes, message",
+    [
+        ({"bbox": [2, float("nan"), 3, 2]}, r"annotation 5: bbox \[2, nan, 3, 2\] is not finite.*\[box-not-finite\]"),
+        ({"bbox": [2, 1, 3]}, r"annotation 5: bbox is \[2, 1, 3\], expected four numbers"),
+        ({"segmentation": [[1, 1, 2, 2, 3, float("inf")]]}, "annotation 5: polygon 0 has NaN or infinity"),
+        ({"segmentation": [[1, 1, 2e9, 2, 3, 3]]}, "annotation 5: polygon 0 has the coordinate 2e.09"),
+        ({"segmentation": {"size": [6, 8], "counts": "~~~"}}, "compressed run lengths"),
+        ({"image_id": "7"}, "image_id is '7', expected whole numbers"),
+    ],
+)
+def test_what_would_pass_in_silence_or_end_the_process_is_refused(tmp_path, changes, message):
+    """NaN in a box would be clipped to the whole picture, NaN in a polygon ends the process in pycocotools."""
+    with pytest.raises(ValueError, match=message):
+        CocoJson(write(tmp_path, [annotation(1), annotation(5, **changes)]))[0]
+
+
+def test_a_refusal_names_the_command_that_lists_every_problem(tmp_path):
+    file = write(tmp_path, [annotation(5, category_id=44)])
+    with pytest.raises(ValueError, match=rf"`mrcnn-lite data check {file}` lists every problem"):
+        CocoJson(file)
+
+
+@pytest.mark.parametrize("name", ["../secret.png", "/etc/passwd", "images/../../x.png", "C:/x.png", "a\\b.png"])
+def test_names_do_not_leave_the_folder(tmp_path, name):
+    file = write(tmp_path, [annotation(1)])
+    content = json.loads(file.read_text())
+    content["images"][0]["file_name"] = name
+    file.write_text(json.dumps(content))
+    with pytest.raises(ValueError, match=r"name-leaves-folder"):
+        CocoJson(file)
+
+
+def test_an_absurd_size_is_refused_before_anything_is_drawn(tmp_path):
+    file = write(tmp_path, [annotation(1)])
+    content = json.loads(file.read_text())
+    content["images"][0] |= {"width": 10**6, "height": 10**6}
+    file.write_text(json.dumps(content))
+    with pytest.raises(
+        ValueError, match=r"1000000 x 1000000 pixels, expected at most 89,478,485 .*MRCNN_LITE_MAX_PIXELS"
+    ):
+        CocoJson(file)
 
 
 def test_faults_of_the_file_and_its_pictures(tmp_path):
@@ -162,10 +214,10 @@ def test_faults_of_the_file_and_its_pictures(tmp_path):
         CocoJson(file)[1]
     content["images"].append(content["images"][0])
     file.write_text(json.dumps(content))
-    with pytest.raises(ValueError, match="several pictures have the same id"):
+    with pytest.raises(ValueError, match="the id 7, which another picture has too"):
         CocoJson(file)
     file.write_text("[1, 2]")
-    with pytest.raises(ValueError, match="expected images, annotations and categories, found a list"):
+    with pytest.raises(ValueError, match="expected lists of images, annotations, categories, found a list"):
         CocoJson(file)
     file.write_text("{")
     with pytest.raises(ValueError, match="is no JSON"):

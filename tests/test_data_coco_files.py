@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from mrcnn_lite.data.coco_files import find_json, find_pictures
+from mrcnn_lite.data.coco_files import find_json, find_pictures, split_name
 
 
 def test_finding_the_files(tmp_path):
@@ -39,3 +39,15 @@ def test_each_layout(tmp_path, file, picture):
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).write_text("")
     assert find_pictures(tmp_path / file, "a.jpg") == (tmp_path / picture).parent
+
+
+def test_a_name_that_leaves_its_folder_is_not_even_looked_for(tmp_path):
+    (tmp_path / "secret.png").write_text("")
+    (tmp_path / "set").mkdir()
+    with pytest.raises(ValueError, match="does not stay in its folder"):
+        find_pictures(tmp_path / "set" / "instances_val.json", "../secret.png")
+
+
+def test_the_split_in_a_name(tmp_path):
+    names = ("instances_val2017.json", "person_keypoints_train.json", "mine.json")
+    assert [split_name(tmp_path / name) for name in names] == ["val2017", "train", "mine"]

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pycocotools import mask as rle
 
-from mrcnn_lite.data.coco_parts import PackedList, encode_segmentation
+from mrcnn_lite.data.coco_parts import PackedList, encode_segmentation, has_outline, load_coco
 
 
 @given(st.integers(0, 2**32 - 1), st.integers(1, 12), st.integers(1, 12))
@@ -44,7 +44,7 @@ def test_wrong_rles_are_named():
         ({"size": [4, 5], "counts": [20]}, r"\[4, 5\]"),
         ({"size": [5, 4], "counts": [9]}, "9 pixels"),
     ):
-        with pytest.raises(ValueError, match=f"dog 3 has an RLE of .*{message}"):
+        with pytest.raises(ValueError, match=f"dog 3: an RLE of .*{message}"):
             encode_segmentation(form, 5, 4, "dog 3")
 
 
@@ -52,3 +52,17 @@ def test_a_packed_list_travels_as_bytes():
     packed = PackedList([{"a": list(range(50))}] * 100)
     assert len(pickle.dumps(packed)) < 100 * 200
     assert pickle.loads(pickle.dumps(packed))[99] == {"a": list(range(50))}
+
+
+def test_what_is_an_outline():
+    assert has_outline([[1, 2, 3, 4, 5, 6]]) and has_outline({"size": [1, 1], "counts": [1]})
+    for nothing in (None, [], [[]], [[1, 2, 3, 4]], {}, [1, 2, 3, 4, 5, 6]):
+        assert not has_outline(nothing)
+
+
+@pytest.mark.parametrize("text", ["", "{", '{"images": [', "[1, 2]", '{"images": []}', "\x80", "[" * 100_000, "3"])
+def test_a_file_that_is_no_coco_json_is_named(tmp_path, text):
+    file = tmp_path / "instances_val.json"
+    file.write_bytes(text.encode("latin-1"))
+    with pytest.raises(ValueError, match=r"instances_val\.json is no "):
+        load_coco(file)

@@ -129,17 +129,30 @@ def test_two_versions_are_never_mixed(server, tmp_path):
     assert get(server, tmp_path / "data.zip").read_bytes() == CONTENT[::-1]
 
 
-def test_a_part_that_is_too_long_is_thrown_away(server, tmp_path):
+def test_a_part_that_is_too_long_is_set_aside(server, tmp_path):
     (tmp_path / "data.zip.part").write_bytes(CONTENT + b"more")
     (tmp_path / "data.zip.part.version").write_text(server.version)
-    assert get(server, tmp_path / "data.zip", sha256=SHA256).read_bytes() == CONTENT
+    with pytest.warns(UserWarning, match=r"data\.zip\.wrong, an attempt that came wrong, is of no use any more"):
+        assert get(server, tmp_path / "data.zip", sha256=SHA256).read_bytes() == CONTENT
+    assert (tmp_path / "data.zip.wrong").read_bytes() == CONTENT + b"more"
 
 
 def test_a_wrong_checksum_is_tried_once_more_and_then_refused(server, tmp_path):
     wrong = "0" * 64
-    with pytest.raises(DownloadError, match=f"sha256 of the file is {SHA256}, expected {wrong}"):
+    with pytest.raises(
+        DownloadError, match=f"sha256 of the file is {SHA256}, expected {wrong}.*kept as data.zip.wrong"
+    ):
         get(server, tmp_path / "data.zip", sha256=wrong)
-    assert len(server.requests) == 2 and list(tmp_path.iterdir()) == []
+    assert len(server.requests) == 2
+    assert [path.name for path in tmp_path.iterdir()] == ["data.zip.wrong"]  # neither used nor deleted
+    assert (tmp_path / "data.zip.wrong").read_bytes() == CONTENT
+    with pytest.warns(UserWarning, match="remove it") as warned:  # and no part of it is in a later download
+        server.content = CONTENT[::-1]
+        right = hashlib.sha256(server.content).hexdigest()
+        (tmp_path / "data.zip.part").write_bytes(CONTENT)
+        (tmp_path / "data.zip.part.version").write_text(server.version)
+        assert get(server, tmp_path / "data.zip", sha256=right).read_bytes() == server.content
+    assert len(warned) == 1
 
 
 def test_a_finished_file_that_is_wrong_is_named_and_kept(server, tmp_path):

@@ -6,7 +6,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mrcnn_lite.data.instances import Crops, id_map_boxes, id_map_masks, mask_boxes
+from mrcnn_lite.data.instances import Crops, id_map_boxes, id_map_masks, mask_boxes, split_pieces
 
 
 def test_boxes_by_hand():
@@ -38,3 +38,26 @@ def test_all_forms_agree(seed, height, width, num_objects):
     assert (boxes == mask_boxes(expected)).all()
     assert (id_map_masks(ids, boxes) == expected).all()
     assert (Crops.of(expected).dense() == expected).all()
+
+
+def flooded(mask):
+    """Pieces as sets of pixels, by walking from neighbour to neighbour."""
+    left, pieces = set(map(tuple, np.argwhere(mask).tolist())), []
+    while left:
+        waiting, piece = [left.pop()], set()
+        while waiting:
+            y, x = waiting.pop()
+            piece.add((y, x))
+            near = {(y + dy, x + dx) for dy in (-1, 0, 1) for dx in (-1, 0, 1)} & left
+            left -= near
+            waiting += near
+        pieces.append(frozenset(piece))
+    return set(pieces)
+
+
+@given(st.integers(0, 2**32 - 1), st.integers(1, 14), st.integers(1, 14), st.floats(0, 1))
+def test_pieces_are_what_walking_finds(seed, height, width, share):
+    mask = np.random.default_rng(seed).random((height, width)) < share
+    ids, count = split_pieces(mask)
+    found = {frozenset(map(tuple, np.argwhere(ids == n).tolist())) for n in range(1, count + 1)}
+    assert found == flooded(mask) and ids.max(initial=0) == count and ((ids > 0) == mask).all()

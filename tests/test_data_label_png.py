@@ -64,7 +64,7 @@ def test_an_index_names_split_and_class(tmp_path):
     assert LabelPictures(tmp_path).class_names[1] == "nucleus"
     assert LabelPictures(tmp_path, class_name="cell").class_names[1] == "cell"
     (tmp_path / "index.json").write_text(json.dumps(entries[:2]))
-    with pytest.raises(ValueError, match=r"does not name p02\.png"):
+    with pytest.raises(ValueError, match=r"p02: the index does not name it.*\n`mrcnn-lite data check"):
         LabelPictures(tmp_path)
     (tmp_path / "index.json").write_text(json.dumps([entry | {"split": "train"} for entry in entries]))
     with pytest.raises(ValueError, match="no picture of split 'val'"):

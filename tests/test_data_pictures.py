@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import struct
+import zlib
+
 import numpy as np
 import pytest
 from PIL import Image
 
-from mrcnn_lite.data.pictures import read_ids, read_picture
+from mrcnn_lite.data.pictures import TooLarge, max_pixels, opened, read_ids, read_picture
 
 COLOURS = np.array([[[255, 0, 0], [0, 255, 0]], [[0, 0, 255], [10, 20, 30]]], np.uint8)
 
@@ -76,3 +79,52 @@ def test_labels_keep_their_numbers(tmp_path):
     Image.fromarray(COLOURS).save(tmp_path / "x.png")
     with pytest.raises(ValueError, match="one channel of whole numbers"):
         read_ids(tmp_path / "x.png")
+
+
+def png_header(width, height):
+    """The first bytes of a PNG of that size, and nothing of its pixels."""
+    chunk = b"IHDR" + struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
+    return b"\x89PNG\r\n\x1a\n" + struct.pack(">I", 13) + chunk + struct.pack(">I", zlib.crc32(chunk))
+
+
+@pytest.mark.filterwarnings("ignore::PIL.Image.DecompressionBombWarning")
+@pytest.mark.parametrize("width, height", [(9460, 9460), (20_000, 20_000), (2_000_000_000, 2_000_000_000)])
+def test_an_absurd_size_is_refused_by_its_header(tmp_path, width, height):
+    """The file holds no pixel at all: whoever tried to decode it would say something else."""
+    (tmp_path / "x.png").write_bytes(png_header(width, height))
+    for read in (read_picture, read_ids):
+        with pytest.raises(TooLarge, match=r"x\.png: .* pixels.*expected at most 89,478,485 \(\$MRCNN_LITE_MAX_PIXELS"):
+            read(tmp_path / "x.png")
+
+
+def test_the_limit_can_be_moved(tmp_path, monkeypatch):
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", Image.MAX_IMAGE_PIXELS)  # put back afterwards
+    Image.fromarray(COLOURS).save(tmp_path / "x.png")
+    monkeypatch.setenv("MRCNN_LITE_MAX_PIXELS", "3")
+    with pytest.raises(TooLarge, match="2 x 2 = 4 pixels by its header, expected at most 3"):
+        read_picture(tmp_path / "x.png")
+    assert read_picture(tmp_path / "x.png", limit=4).shape == (2, 2, 3)
+    monkeypatch.setenv("MRCNN_LITE_MAX_PIXELS", "1e9")
+    (tmp_path / "y.png").write_bytes(png_header(20_000, 20_000))
+    with opened(tmp_path / "y.png", "y") as picture:  # Pillow alone refuses twice its limit
+        assert picture.size == (20_000, 20_000) and max_pixels() == 10**9
+    monkeypatch.setenv("MRCNN_LITE_MAX_PIXELS", "many")
+    with pytest.raises(ValueError, match="MRCNN_LITE_MAX_PIXELS=many: expected a number of pixels"):
+        read_picture(tmp_path / "x.png")
+
+
+@pytest.mark.parametrize("kind", ["PNG", "JPEG", "TIFF", "BMP", "GIF", "WEBP"])
+def test_a_file_cut_short_is_named_wherever_it_is_cut(tmp_path, kind):
+    """Every length either gives the whole picture (what is missing was no part of it) or is refused."""
+    noise = np.random.default_rng(0).integers(0, 255, (24, 24, 3)).astype(np.uint8)
+    Image.fromarray(noise).save(tmp_path / "whole", format=kind)
+    data, whole = (tmp_path / "whole").read_bytes(), read_picture(tmp_path / "whole")
+    refused = 0
+    for length in range(0, len(data), 37):
+        (tmp_path / "x").write_bytes(data[:length])
+        try:
+            assert (read_picture(tmp_path / "x") == whole).all()
+        except ValueError as error:
+            assert "x can't be read as a picture" in str(error)
+            refused += 1
+    assert refused > 0.8 * len(data) / 37

@@ -71,14 +71,19 @@ def add_data(commands: Any) -> None:
     show.add_argument("--count", type=positive, default=12, metavar="N", help="pictures drawn; default %(default)s")
     show.add_argument("--output", type=Path, metavar="PNG", help="the sheet; default runs/data/NAME-SPLIT.png")
 
-    text = """Open every picture and target of both splits, as training would, and report each that training
-would refuse: unreadable files, boxes without area or outside, masks that are empty or do not fit
-their box, labels out of range. The exit status is 1 if there is any."""
+    text = """Read a whole data set, both splits or one file, and report every problem with its file and annotation:
+unreadable pictures, boxes in another format or outside, masks that are empty or do not fit their
+box, ids that do not match, and more; then a summary by kind. The exit status is 1 if there is any."""
     examples = """examples:
   mrcnn-lite data check my/folder
+  mrcnn-lite data check my/folder --fix             a corrected copy, my/folder-fixed
   mrcnn-lite data check coco --limit 1000"""
-    check = add_command(actions, "data check", run_check, "find what training would refuse", text, examples)
+    check = add_command(actions, "data check", run_check, "find every problem, correct a copy", text, examples)
     check.add_argument("name", metavar="NAME|PATH", help="a name of `data list`, a folder, or a COCO JSON file")
+    text = """write a corrected copy with the annotations that were checked and their pictures. What the data prove is
+corrected (a box by its mask, say), any other wrong object or picture is left out"""
+    check.add_argument("--fix", action="store_true", help=text)
+    check.add_argument("--output", type=Path, metavar="DIR", help="of --fix: a new folder; default PATH-fixed")
     for command in (show, check):
         command.add_argument("--limit", type=positive, metavar="N", help="only the first N pictures of a split")
         add_data_options(command)
@@ -172,38 +177,36 @@ def statistics(dataset: Any) -> Iterator[str]:
 
 
 def run_check(arguments: argparse.Namespace) -> int:
-    problems = checked = 0
-    splits = ["train"] if Path(arguments.name).is_file() else ["train", "val"]
-    missing = []
-    for split in splits:
-        try:
-            dataset = open_data(arguments.name, split, limit=arguments.limit, options=arguments.data_options)
-        except FileNotFoundError as error:
-            missing.append(error)
-            continue
-        checked += len(dataset)
-        for message in found_problems(dataset):
-            problems += 1
-            print(f"{split}: {message}")
-    if len(missing) == len(splits):
-        raise missing[0]
-    for reason in missing:
-        print(f"not checked: {reason}", file=sys.stderr)
-    print(f"{checked} pictures checked: {f'{problems} with a problem' if problems else 'no problem'}")
-    return 1 if problems else 0
-
-
-def found_problems(dataset: Any) -> Iterator[str]:
-    """For each picture that training would refuse: its name, and the first thing that is wrong with it."""
     from tqdm import tqdm
 
-    from ..checks import check_batch
+    from ..data.check import check_data
+    from ..data.repair import default_target, write_copy
 
-    for i in tqdm(range(len(dataset)), "checking", leave=False, disable=None):
-        name = dataset.image_name(i)
-        try:
-            image, target = dataset[i]
-            heads = ["mask"] * ("masks" in target) + ["keypoint"] * ("keypoints" in target)
-            check_batch([image], [target], len(dataset.class_names), heads, dataset.num_keypoints)
-        except (ValueError, TypeError, OSError) as error:
-            yield f"{name}: {str(error).removeprefix('image 0').lstrip(':, ')}"
+    def show(problem: Any) -> None:
+        if not problem.is_note:
+            fix = f" -> {problem.fix or 'by hand'}" if arguments.fix else ""
+            tqdm.write(f"{problem}{fix}", file=sys.stdout)
+
+    options = pairs(arguments.data_options, "--data-options")
+    target = arguments.output
+    if arguments.fix and arguments.limit:
+        raise ValueError("--fix corrects a whole data set: leave --limit out")
+    if target is not None and target.exists():
+        raise FileExistsError(f"{target} is there already: a copy is never written over anything")
+    checked = check_data(arguments.name, show, limit=arguments.limit, **options)
+    findings = checked.findings
+    for split in checked.missing:
+        print(f"not checked: there is no split {split!r}", file=sys.stderr)
+    for line in findings.summary():
+        print(line)
+    number = (
+        f"{findings.num_problems} problem{'s' * (findings.num_problems != 1)}"
+        if findings.num_problems
+        else "no problem"
+    )
+    print(f"{findings.pictures} pictures, {findings.objects} objects checked: {number}")
+    if not arguments.fix or not findings.num_problems:
+        return 1 if findings.num_problems else 0
+    target = write_copy(checked, target or default_target(checked.root or Path(arguments.name)))
+    print(f"a corrected copy, which has no problem: {target}")
+    return 0

@@ -5,7 +5,9 @@
 
 Names are loaded when they are used, so that drawing pictures does not wait for torch. Files, downward:
 places, instances, drawing | shapes, stick_figures, pictures | cache | dataset | synthetic, coco, label_png,
-wrappers, transforms | augment, export, archives, download | nuclei, sources | registry.
+wrappers, transforms | augment, export, archives, download | nuclei, sources | registry. What can be wrong with a data
+set: problems | outlines | box_rules, outline_rules, object_rules, picture_rules | coco_entries, coco_rules,
+index_rules, label_rules, label_folder_rules | check | repair.
 """
 
 from __future__ import annotations
@@ -16,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from .archives import ArchiveError as ArchiveError
     from .augment import Augmented as Augmented
+    from .check import check_data as check_data
     from .coco import CocoJson as CocoJson
     from .dataset import Dataset as Dataset
     from .dataset import Target as Target
@@ -29,6 +32,7 @@ if TYPE_CHECKING:
     from .registry import about as about
     from .registry import names as names
     from .registry import open_dataset as open_dataset
+    from .repair import write_copy as write_copy
     from .sources import SOURCES as SOURCES
     from .sources import get as get
     from .synthetic import Synthetic as Synthetic
@@ -38,6 +42,7 @@ if TYPE_CHECKING:
 _HOMES = {
     "archives": ("ArchiveError",),
     "augment": ("Augmented",),
+    "check": ("check_data",),
     "coco": ("CocoJson",),
     "dataset": ("Dataset", "Target", "collate", "split_ids"),
     "download": ("DownloadError",),
@@ -45,6 +50,7 @@ _HOMES = {
     "label_png": ("LabelPictures",),
     "places": ("cache_folder", "locate"),
     "registry": ("about", "names", "open_dataset"),
+    "repair": ("write_copy",),
     "sources": ("SOURCES", "get"),
     "synthetic": ("Synthetic",),
     "wrappers": ("InMemory", "Subset"),

@@ -18,6 +18,8 @@ from pathlib import Path, PurePosixPath
 
 from tqdm import tqdm
 
+MOST_ENTRIES = 500_000  # COCO's largest archive has 118,288
+
 
 class ArchiveError(ValueError):
     """An archive that is damaged, or that no honest data set would look like."""
@@ -31,6 +33,10 @@ def check_archive(archive: zipfile.ZipFile, *, max_bytes: int, max_ratio: float 
     name = archive.filename
     seen: set[str] = set()
     total = 0
+    if len(archive.infolist()) > MOST_ENTRIES:
+        raise ArchiveError(f"{name}: {len(archive.infolist()):,} entries, at most {MOST_ENTRIES:,} are expected")
+    names = [f"{entry.filename}." if entry.is_dir() else entry.filename for entry in archive.infolist()]  # "a/.": in a
+    folders = {str(parent).lower() for path in names for parent in PurePosixPath(path).parents}
     for entry in archive.infolist():
         path = entry.filename
         mode = entry.external_attr >> 16
@@ -44,6 +50,8 @@ def check_archive(archive: zipfile.ZipFile, *, max_bytes: int, max_ratio: float 
             raise ArchiveError(f"{name}: the entry {path!r} is encrypted")
         if path.lower() in seen:
             raise ArchiveError(f"{name}: the entry {path!r} is there twice (capitals ignored)")
+        if not entry.is_dir() and path.lower() in folders:
+            raise ArchiveError(f"{name}: the entry {path!r} is a file and a folder")
         seen.add(path.lower())
         if entry.file_size > 2**20 and entry.file_size > max_ratio * max(entry.compress_size, 1):
             raise ArchiveError(
@@ -60,7 +68,7 @@ def open_archive(path: Path, max_bytes: int) -> zipfile.ZipFile:
     try:
         archive = zipfile.ZipFile(path)
     except zipfile.BadZipFile as error:
-        raise ArchiveError(f"{path} is no whole zip archive: {error}") from error
+        raise ArchiveError(f"{path} is no whole zip archive: {error}. Remove it, and it is downloaded again") from error
     try:
         check_archive(archive, max_bytes=max_bytes)
     except ArchiveError:

@@ -3,7 +3,7 @@
 One folder per recipe (painter, options, length, and a digest of the drawing code): pictures as uint8, masks
 as one id map each, plus small tables. It is written beside its place and renamed into it when complete, so
 that no process ever sees half of one, whatever dies when. The processes load neither torch nor the caller's
-script. Letters: N pictures, S size, G most objects in a picture, J keypoints. Read next: synthetic.py.
+script. Letters: N pictures, S size, G most objects in a picture, J keypoints. Read next: cache_files.py, synthetic.py.
 """
 
 from __future__ import annotations
@@ -22,12 +22,12 @@ import time
 import warnings
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
+from .cache_files import is_whole, open_arrays
 from .drawing import Drawing
-from .instances import id_map_boxes
 from .places import cache_folder
 
 _SMALL = 100  # fewer pictures are drawn by the calling process: starting another costs 0.3 s
@@ -57,7 +57,11 @@ class Recipe:
     def folder_name(self, length: int) -> str:
         """Says the painter and the number of pictures; two digests stand for the options and the code."""
         options = json.dumps(self.options, sort_keys=True)
-        names = (__name__ if __name__ != "__main__" else f"{__package__}.cache", f"{__package__}.drawing")
+        names = (
+            __name__ if __name__ != "__main__" else f"{__package__}.cache",
+            f"{__package__}.cache_files",
+            f"{__package__}.drawing",
+        )
         sources = [importlib.import_module(name) for name in names] + [self.module]
         code = b"".join(Path(str(source.__file__)).read_bytes() for source in sources)
         return f"{self.painter}-{length}-{_digest(options.encode())}-{_digest(code)}"
@@ -78,35 +82,6 @@ class Recipe:
         return shapes
 
 
-class Arrays(NamedTuple):
-    """The files of a cache, memory-mapped."""
-
-    images: np.ndarray  # [N, S, S, 3]
-    ids: np.ndarray  # [N, S, S]
-    counts: np.ndarray  # [N]
-    labels: np.ndarray  # [N, G]
-    boxes: np.ndarray  # [N, G, 4]
-    keypoints: np.ndarray | None = None  # [N, G, J, 3]
-
-    def picture(self, i: int) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, np.ndarray | None]:
-        """image, ids, labels, boxes, keypoints of picture i: those of its own objects only."""
-        g = int(self.counts[i])
-        keypoints = None if self.keypoints is None else np.array(self.keypoints[i, :g])
-        return self.images[i], self.ids[i], self.labels[i, :g], self.boxes[i, :g].astype(np.int64), keypoints
-
-    def store(self, i: int, drawing: Drawing) -> None:
-        g = len(drawing.labels)
-        self.images[i], self.ids[i], self.counts[i] = drawing.image, drawing.ids, g
-        self.labels[i, :g], self.boxes[i, :g] = drawing.labels, id_map_boxes(drawing.ids, g)
-        if self.keypoints is not None:
-            self.keypoints[i, :g] = drawing.keypoints
-
-
-def open_arrays(folder: Path, mode: Any = "r") -> Arrays:
-    """Maps the files of a cache; mode "r" to read, "r+" to draw."""
-    return Arrays(**{path.stem: np.load(path, mmap_mode=mode) for path in folder.glob("*.npy")})
-
-
 def drawn(recipe: Recipe, length: int, workers: int | None = None, progress: bool = True) -> Path | None:
     """The folder with pictures 0..length-1 of the recipe, drawn now if this is the first time.
 
@@ -115,11 +90,11 @@ def drawn(recipe: Recipe, length: int, workers: int | None = None, progress: boo
     """
     root = cache_folder() / "drawn"
     folder = root / recipe.folder_name(length)
-    if folder.is_dir():
+    shapes = recipe.array_shapes(length)
+    if folder.is_dir() and is_whole(folder, shapes):
         with contextlib.suppress(OSError):  # a cache that may only be read is as good
             os.utime(folder)  # it was used now: see _remove_leftovers
         return folder
-    shapes = recipe.array_shapes(length)
     needed = sum(int(np.prod(shape)) * np.dtype(kind).itemsize for shape, kind in shapes.values())
     lock = root / f"{folder.name}.lock"
     try:
@@ -142,6 +117,9 @@ def drawn(recipe: Recipe, length: int, workers: int | None = None, progress: boo
         for name, (shape, kind) in shapes.items():
             np.lib.format.open_memmap(work / f"{name}.npy", mode="w+", dtype=kind, shape=shape).flush()
         _draw_all(recipe, work, length, workers, progress, alive=lock.touch)
+        for path in work.iterdir():  # on the disk, before the name says that all is there
+            with path.open("rb+") as file:
+                os.fsync(file.fileno())
         _move_into_place(work, folder)
     finally:
         shutil.rmtree(work, ignore_errors=True)

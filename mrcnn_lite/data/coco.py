@@ -7,7 +7,6 @@ Letters: N pictures, G objects, K classes, J keypoints. Read next: coco_parts.py
 
 from __future__ import annotations
 
-import json
 import warnings
 from collections import Counter
 from pathlib import Path
@@ -16,10 +15,14 @@ from typing import Any
 import numpy as np
 from pycocotools import mask as rle
 
+from ..files import inside
+from .box_rules import box_fault
+from .coco_entries import judge_entries
 from .coco_files import find_pictures
-from .coco_parts import PackedList, encode_segmentation, has_outline
+from .coco_parts import PackedList, encode_segmentation, has_outline, load_coco
 from .dataset import Dataset, Objects
 from .pictures import read_picture
+from .problems import Problem, refusing
 
 Annotation = dict[str, Any]
 
@@ -41,20 +44,16 @@ class CocoJson(Dataset):
         keypoints (the paper trains keypoints on such pictures only).
         """
         self.file = Path(file)
-        content = _load(self.file)
+        content = load_coco(self.file)
+        judge_entries(content, refusing(self.file, tolerated=("unknown-image", "no-objects")), self.file.name)
         first = str(content["images"][0]["file_name"]) if content["images"] else ""
         self.pictures = Path(pictures) if pictures is not None else find_pictures(self.file, first)
         self._read_categories(content["categories"])
         self.left_out: Counter[str] = Counter()
         self.empty_masks: set[int] = set()  # ids of annotations whose mask has no pixel, met so far
         records = {int(record["id"]): record for record in content["images"]}
-        if len(records) != len(content["images"]):
-            raise ValueError(f"{self.file}: several pictures have the same id")
         of_image: dict[int, list[Annotation]] = {image_id: [] for image_id in records}
-        for annotation in content.get("annotations", []):
-            if annotation["category_id"] not in self._labels:
-                found = f"is of category {annotation['category_id']}, which the file does not name"
-                raise ValueError(f"{self._name(annotation)} {found}")
+        for annotation in content["annotations"]:
             if annotation["image_id"] in of_image:
                 of_image[annotation["image_id"]].append(self._with_label(annotation))
             else:
@@ -80,13 +79,9 @@ class CocoJson(Dataset):
     def _read_categories(self, categories: list[dict[str, Any]]) -> None:
         categories = sorted(categories, key=lambda category: category["id"])
         self._coco_ids = [int(category["id"]) for category in categories]
-        if not categories or len(set(self._coco_ids)) < len(categories):
-            raise ValueError(f"{self.file}: expected categories with different ids, found {self._coco_ids}")
         self._labels = {coco_id: label for label, coco_id in enumerate(self._coco_ids, start=1)}
         self.class_names = ("background", *(str(category["name"]) for category in categories))
-        joints = {tuple(c["keypoints"]) for c in categories if c.get("keypoints")}
-        if len(joints) > 1:
-            raise ValueError(f"{self.file}: its categories have {len(joints)} different lists of keypoints")
+        joints = {tuple(c["keypoints"]) for c in categories if c.get("keypoints")}  # at most one: judge_entries
         if joints:
             self.keypoint_names = joints.pop()
             pairs = next(c.get("skeleton") or [] for c in categories if c.get("keypoints"))
@@ -101,8 +96,11 @@ class CocoJson(Dataset):
             return "crowd"
         if self.has_masks and not has_outline(annotation.get("segmentation")):
             return "without a segmentation"
-        if "bbox" not in annotation:
+        if annotation.get("bbox") is None:
             return None if self.has_masks else "without a box"
+        if fault := box_fault(annotation["bbox"]):  # NaN would pass as the whole picture when it is clipped
+            problem = Problem(fault[0], self.file.name, *fault[1:], annotation=annotation["id"])
+            refusing(self.file).add(problem)
         x1, y1, x2, y2 = _clipped_box(annotation["bbox"], record["height"], record["width"])
         return None if x2 > x1 and y2 > y1 else "with a box without area"
 
@@ -143,7 +141,7 @@ class CocoJson(Dataset):
         return self._coco_ids[super().to_coco_id(label) - 1]
 
     def read(self, i: int) -> tuple[np.ndarray, Objects]:
-        path = (self.pictures or self.file.parent) / self.image_name(i)
+        path = inside(self.pictures or self.file.parent, self.image_name(i))
         if not path.exists():
             raise FileNotFoundError(f"{path} is missing, which {self.file} names")
         image = read_picture(path)
@@ -198,14 +196,3 @@ def _clipped_box(box: list[float], height: int, width: int) -> tuple[float, floa
     x1, x2 = max(0.0, float(x)), min(float(width), float(x + box_width))
     y1, y2 = max(0.0, float(y)), min(float(height), float(y + box_height))
     return x1, y1, x2, y2
-
-
-def _load(file: Path) -> dict[str, Any]:
-    try:
-        content = json.loads(file.read_text(encoding="utf-8"))
-    except json.JSONDecodeError as error:
-        raise ValueError(f"{file} is no JSON: {error}") from error
-    if not isinstance(content, dict) or "images" not in content or "categories" not in content:
-        found = f"a {type(content).__name__}" + (f" with {', '.join(content)}" if isinstance(content, dict) else "")
-        raise ValueError(f"{file} is no COCO data set: expected images, annotations and categories, found {found}")
-    return content

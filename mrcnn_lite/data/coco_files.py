@@ -9,6 +9,8 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+from ..files import inside
+
 
 def find_json(folder: Path, split: str, keypoints: bool = False) -> Path | None:
     """The annotations of `split` ("train", "val") in a folder: the newest year where there are several."""
@@ -22,10 +24,18 @@ def find_json(folder: Path, split: str, keypoints: bool = False) -> Path | None:
 
 
 def find_pictures(file: Path, name: str) -> Path | None:
-    """The folder that the file names of a COCO JSON are relative to: where the picture `name` lies."""
+    """The folder that the file names of a COCO JSON are relative to: where the picture `name` lies.
+
+    Raises ValueError for a name that leaves its folder.
+    """
     root = file.parent.parent if file.parent.name == "annotations" else file.parent
-    split = re.sub(r"^(instances|person_keypoints)_", "", file.stem)  # "val2017"
+    split = split_name(file)
     without_year = re.sub(r"\d{4}$", "", split)
     candidates = [root / split, root / "images" / split, root / without_year, root / "images", root]
     candidates += [file.parent / "images", file.parent]
-    return next((folder for folder in candidates if (folder / name).is_file()), None)
+    return next((folder for folder in candidates if inside(folder, name).is_file()), None)
+
+
+def split_name(file: Path) -> str:
+    """instances_val2017.json -> "val2017"."""
+    return re.sub(r"^(instances|person_keypoints)_", "", file.stem)

@@ -1,21 +1,40 @@
-"""Two parts of the COCO reader: segmentations of every form as RLE, and a list that costs little memory.
+"""Parts of the COCO reader: the file's content, segmentations of every form as RLE, a list that costs little memory.
 
 Letters: H W size. Source of the formats: COCO's data format page and pycocotools. Read next: coco.py.
 """
 
 from __future__ import annotations
 
+import json
 import pickle
 from collections.abc import Iterable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 from pycocotools import mask as rle
 
+from .outlines import outline_fault
+
+
+def load_coco(file: Path) -> dict[str, Any]:
+    """The content of a COCO JSON file. Raises ValueError, which names the file, for any other content."""
+    try:
+        content = json.loads(file.read_text(encoding="utf-8"))
+    except (ValueError, RecursionError) as error:  # also bytes that are no text
+        raise ValueError(f"{file} is no JSON, or not all of it: {error}") from error
+    keys = ("images", "annotations", "categories")
+    if not isinstance(content, dict) or any(not isinstance(content.get(key), list) for key in keys):
+        found = f"a {type(content).__name__}" + (f" with {', '.join(content)}" if isinstance(content, dict) else "")
+        raise ValueError(f"{file} is no COCO data set: expected lists of {', '.join(keys)}, found {found:.200}")
+    return content
+
 
 def has_outline(segmentation: Any) -> bool:
     """Does it say which pixels: an RLE, or at least one polygon of three corners?"""
-    return any(len(part) >= 6 for part in segmentation) if isinstance(segmentation, list) else bool(segmentation)
+    if isinstance(segmentation, list):
+        return any(isinstance(part, (list, tuple)) and len(part) >= 6 for part in segmentation)
+    return bool(segmentation)
 
 
 def encode_segmentation(segmentation: Any, height: int, width: int, name: str) -> dict[str, Any]:
@@ -23,20 +42,15 @@ def encode_segmentation(segmentation: Any, height: int, width: int, name: str) -
 
     name: what to call it in the message of a ValueError.
     """
+    if fault := outline_fault(segmentation, height, width):
+        raise ValueError(f"{name}: {fault}")
     if isinstance(segmentation, list):
         polygons = [part for part in segmentation if len(part) >= 6]  # two corners enclose nothing
-        if any(len(part) % 2 for part in polygons):
-            raise ValueError(f"{name} has a polygon with an odd number of coordinates")
         if not polygons:
             return rle.encode(np.zeros((height, width), np.uint8, order="F"))
         return rle.merge(rle.frPyObjects(polygons, height, width))
-    if list(segmentation["size"]) != [height, width]:
-        raise ValueError(f"{name} has an RLE of size {segmentation['size']}; the picture is {[height, width]}")
-    if isinstance(segmentation["counts"], list):
-        if sum(segmentation["counts"]) != height * width:
-            raise ValueError(f"{name} has an RLE of {sum(segmentation['counts'])} pixels, not {height * width}")
-        return rle.frPyObjects(segmentation, height, width)
-    return segmentation
+    code = {"size": [height, width], "counts": segmentation["counts"]}
+    return rle.frPyObjects(code, height, width) if isinstance(code["counts"], list) else code
 
 
 class PackedList:

@@ -1,8 +1,9 @@
 """Fetches a file: continues where it broke off, checks it, and says what to do by hand when it can't.
 
 What is there so far lies in FILE.part with the server's mark of its version in FILE.part.version, so that
-two versions are never mixed. Where the publisher names no digest, the one of the first download is written
-to FILE.json and held against any later download. Read next: sources.py.
+two versions are never mixed. What has the wrong digest is kept as FILE.wrong and used by nobody. Where the publisher
+names no digest, the one of the first download is written to FILE.json and held against any later download.
+Read next: sources.py.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ import ssl
 import time
 import urllib.error
 import urllib.request
+import warnings
 from datetime import date
 from pathlib import Path
 
@@ -30,7 +32,7 @@ class DownloadError(OSError):
 
 
 class _Wrong(Exception):
-    """What came is not what was asked for: start again from nothing."""
+    """What came is not what was asked for: it is set aside, and the next attempt starts from nothing."""
 
 
 def fetch(
@@ -67,8 +69,8 @@ def fetch(
             if error.code < 500 and error.code not in (408, 416, 429):
                 raise DownloadError(_advice(url, path, failures)) from error
         except _Wrong as error:
-            _forget(part)
-            failures.append(str(error))
+            aside = _set_aside(part, path)
+            failures.append(f"{error} (what came is kept as {aside.name}, which nothing reads)")
             wrong += 1
         except (OSError, http.client.HTTPException) as error:
             failures.append(str(getattr(error, "reason", error)) or type(error).__name__)
@@ -88,6 +90,9 @@ def fetch(
         _record(part, path, url)
     part.replace(path)
     _version_file(part).unlink(missing_ok=True)
+    if wrong:
+        aside = _wrong_file(path)
+        warnings.warn(f"{aside}, an attempt that came wrong, is of no use any more: remove it", stacklevel=2)
     return path
 
 
@@ -176,6 +181,18 @@ def _record_file(path: Path) -> Path:
 
 def _version_file(part: Path) -> Path:
     return part.with_name(f"{part.name}.version")
+
+
+def _wrong_file(path: Path) -> Path:
+    return path.with_name(f"{path.name}.wrong")
+
+
+def _set_aside(part: Path, path: Path) -> Path:
+    """Keeps what is wrong, for who wants to know why, under a name that nothing reads."""
+    if part.exists():
+        part.replace(_wrong_file(path))
+    _version_file(part).unlink(missing_ok=True)
+    return _wrong_file(path)
 
 
 def _forget(part: Path) -> None:

@@ -52,6 +52,37 @@ def id_map_masks(ids: np.ndarray, boxes: np.ndarray) -> np.ndarray:
     return masks
 
 
+def split_pieces(mask: np.ndarray) -> tuple[np.ndarray, int]:
+    """A mask of all objects together [H, W] -> id map int64 [H, W] with a number for each piece, and how many.
+
+    Pixels that touch at a side or a corner are of one piece. Runs of pixels within rows are joined from row to row.
+    """
+    steps = np.diff(np.pad(mask != 0, ((0, 0), (1, 1))).astype(np.int8), axis=1)
+    (rows, starts), (_, ends) = np.nonzero(steps == 1), np.nonzero(steps == -1)  # runs: row, [start, end)
+    parent = list(range(len(rows)))
+
+    def root(run: int) -> int:
+        while parent[run] != run:
+            parent[run] = run = parent[parent[run]]
+        return run
+
+    first = np.searchsorted(rows, np.arange(mask.shape[0] + 1)).tolist()  # of each row's runs
+    for row in range(1, mask.shape[0]):
+        above, below = first[row - 1], first[row]
+        while above < first[row] and below < first[row + 1]:
+            if starts[above] <= ends[below] and starts[below] <= ends[above]:  # <=: corners touch
+                parent[root(above)] = root(below)
+            if ends[above] < ends[below]:
+                above += 1
+            else:
+                below += 1
+    _, pieces = np.unique([root(run) for run in range(len(rows))], return_inverse=True)
+    ids = np.zeros(mask.shape, np.int64)
+    for row, start, end, piece in zip(rows, starts, ends, pieces):
+        ids[row, start:end] = piece + 1
+    return ids, int(pieces.max(initial=-1)) + 1
+
+
 class Crops(NamedTuple):
     """Masks cut to their own boxes; `dense()` gives them back."""
 

@@ -7,26 +7,29 @@ Letters: H W size, G objects. Read next: instances.py.
 
 from __future__ import annotations
 
-import json
 import warnings
-from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-from PIL import Image
 
 from .dataset import Dataset, Objects
+from .index_rules import judge_index
 from .instances import id_map_boxes, id_map_masks
-from .pictures import read_ids, read_picture
+from .pictures import opened, read_ids, read_picture
+from .problems import refusing
 
 # folder of pictures, folder of label pictures, what is added to the name, the class
 _LAYOUTS = (
     ("PNGImages", "PedMasks", "_mask", "person"),  # Penn-Fudan
     ("images", "masks", "", "object"),
 )
-_PICTURE_SUFFIXES = {".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp"}
+PICTURE_SUFFIXES = {".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp"}
 _EVERY = 5  # without an index, one picture of five is for validation
+
+
+def default_split(i: int, count: int) -> str:
+    """The split of picture i of `count` pictures without an index.json."""
+    return "val" if count > 1 and i % _EVERY == 0 else "train"
 
 
 def find_layout(folder: Path) -> tuple[Path, Path, str, str] | None:
@@ -55,16 +58,20 @@ class LabelPictures(Dataset):
             raise ValueError(f"split must be 'train', 'val' or 'all'; got {split!r}")
         self.folder, self._masks, self._suffix, default_name = layout
         files = sorted(self.folder.iterdir())
-        self._files = [path for path in files if path.suffix.lower() in _PICTURE_SUFFIXES]
+        self._files = [path for path in files if path.suffix.lower() in PICTURE_SUFFIXES]
         if not self._files:
             raise FileNotFoundError(f"{self.folder} holds no pictures")
         missing = [path for path in self._files if not self._mask_file(path).exists()]
         if missing:
             first = self._mask_file(missing[0])
-            raise FileNotFoundError(f"{len(missing)} pictures lack a label picture; the first is {first}")
-        index, named = _read_index(self.folder.parent / "index.json")
-        self.class_names = ("background", class_name or named or default_name)
-        self._chosen = self._split(split, index)
+            raise FileNotFoundError(
+                f"{len(missing)} pictures lack a label picture; the first is {first}: `mrcnn-lite data check {folder}`"
+            )
+        file = self.folder.parent / "index.json"
+        stems = [path.stem for path in self._files]
+        index = judge_index(file, stems, refusing(folder)) if file.exists() else None
+        self.class_names = ("background", class_name or (index and index.class_name) or default_name)
+        self._chosen = self._split(split, index.split_of if index else {})
 
     def _mask_file(self, picture: Path) -> Path:
         return self._masks / f"{picture.stem}{self._suffix}.png"
@@ -74,9 +81,6 @@ class LabelPictures(Dataset):
         if split == "all":
             return everything
         if index:
-            unknown = [path.name for path in self._files if path.stem not in index]
-            if unknown:
-                raise ValueError(f"index.json beside {self.folder} does not name {unknown[0]}")
             chosen = [i for i in everything if index[self._files[i].stem] == split]
             if not chosen:
                 raise ValueError(f"index.json beside {self.folder} names no picture of split {split!r}")
@@ -84,9 +88,7 @@ class LabelPictures(Dataset):
         if len(everything) == 1:
             warnings.warn(f"{self.folder} holds one picture: train and val are the same", stacklevel=3)
             return everything
-        if split == "val":
-            return everything[::_EVERY]
-        return [i for i in everything if i % _EVERY]
+        return [i for i in everything if default_split(i, len(everything)) == split]
 
     def __len__(self) -> int:
         return len(self._chosen)
@@ -98,7 +100,8 @@ class LabelPictures(Dataset):
         return self._files[self._chosen[i]].name
 
     def image_size(self, i: int) -> tuple[int, int]:
-        with Image.open(self._files[self._chosen[i]]) as picture:
+        path = self._files[self._chosen[i]]
+        with opened(path, str(path)) as picture:
             return picture.height, picture.width
 
     def read(self, i: int) -> tuple[np.ndarray, Objects]:
@@ -113,16 +116,3 @@ class LabelPictures(Dataset):
         areas = np.bincount(ids.ravel())[1:]
         boxes = id_map_boxes(ids, len(areas))
         return image, Objects(np.ones(len(areas), np.int64), boxes, id_map_masks(ids, boxes), areas)
-
-
-def _read_index(path: Path) -> tuple[dict[str, str], str | None]:
-    """index.json -> (split of each picture by its name without suffix, class name where it says one).
-
-    Either a list of {"name", "split"}, or {"class_name": …, "pictures": such a list}.
-    """
-    if not path.exists():
-        return {}, None
-    content = json.loads(path.read_text(encoding="utf-8"))
-    named: str | None = content.get("class_name") if isinstance(content, dict) else None
-    entries: Sequence[dict[str, Any]] = content["pictures"] if isinstance(content, dict) else content
-    return {entry["name"]: entry["split"] for entry in entries}, named

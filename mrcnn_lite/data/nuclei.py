@@ -20,7 +20,7 @@ from PIL import Image
 from tqdm import tqdm
 
 from .archives import ArchiveError
-from .pictures import rgb_pixels
+from .pictures import opened, rgb_pixels
 
 _SHARE_VAL = 8  # one picture of 8 of each kind
 
@@ -84,11 +84,11 @@ def convert_stardist(archive: zipfile.ZipFile, folder: Path, progress: bool = Tr
 
 def _opened(archive: zipfile.ZipFile, entry: str) -> Image.Image:
     try:
-        picture = Image.open(io.BytesIO(archive.read(entry)))
-        picture.load()
-    except OSError as error:
-        raise ArchiveError(f"{archive.filename}: {entry} can't be read as a picture: {error}") from error
-    return picture
+        with opened(io.BytesIO(archive.read(entry)), entry) as picture:
+            picture.load()
+            return picture
+    except ValueError as error:
+        raise ArchiveError(f"{archive.filename}: {error}") from error
 
 
 def _write(folder: Path, name: str, pixels: np.ndarray, ids: np.ndarray) -> bool:

@@ -1,25 +1,44 @@
 """Reads a picture file of any common kind as uint8 RGB, the same way everywhere.
 
 Pixels are taken as they are stored: an EXIF orientation is NOT applied, since COCO's annotations (and those
-of every tool that writes pixel coordinates) count in stored pixels. Read next: coco.py, label_png.py.
+of every tool that writes pixel coordinates) count in stored pixels. A file whose header names more pixels than
+`max_pixels()` is refused before anything is decoded. Read next: coco.py, label_png.py.
 """
 
 from __future__ import annotations
 
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import IO
 
 import numpy as np
-from PIL import Image, UnidentifiedImageError
+from PIL import Image
+
+LIMIT = "MRCNN_LITE_MAX_PIXELS"  # the environment variable that moves the limit
+_MAX_PIXELS = 89_478_485  # Pillow's own limit: 9459 x 9459, 256 MiB as RGB
 
 
-def read_picture(path: str | Path) -> np.ndarray:
+def max_pixels() -> int:
+    """The most pixels (height x width) that a picture may have: $MRCNN_LITE_MAX_PIXELS, else 89,478,485."""
+    stated = os.environ.get(LIMIT)
+    if not stated:
+        return _MAX_PIXELS
+    try:
+        return int(float(stated))
+    except (ValueError, OverflowError) as error:
+        raise ValueError(f"{LIMIT}={stated}: expected a number of pixels, such as 2e8") from error
+
+
+def read_picture(path: str | Path, limit: int | None = None) -> np.ndarray:
     """-> uint8 [H, W, 3]. Grey is repeated over the channels, an alpha channel is dropped.
 
-    16-bit grey is divided by 2^(b - 8), where b of 8, 10, 12, 14, 16 are the bits that the largest value
-    needs: microscopes store 12 bits in 16. ValueError where the file is no picture or its values have no
-    obvious range (32-bit integers beyond 16 bits, floats outside 0..1).
+    16-bit grey is divided by 2^(b - 8), where b of 8, 10, 12, 14, 16 are the bits that the largest value needs:
+    microscopes store 12 bits in 16. limit: the most pixels (H * W), None: `max_pixels()`. ValueError where the file is
+    no picture, or is larger, or its values have no obvious range (32-bit integers beyond 16 bits, floats outside 0..1).
     """
-    return rgb_pixels(_opened(path), str(path))
+    return rgb_pixels(_loaded(path, limit), str(path))
 
 
 def rgb_pixels(picture: Image.Image, name: str) -> np.ndarray:
@@ -48,20 +67,44 @@ def read_ids(path: str | Path) -> np.ndarray:
 
     8-bit, 16-bit and palette files; ValueError for colours.
     """
-    ids = np.array(_opened(path))
+    ids = np.array(_loaded(path))
     if ids.ndim != 2 or ids.dtype.kind not in "uib":
         found = f"{ids.dtype} of shape {list(ids.shape)}"
         raise ValueError(f"{path}: a label picture has one channel of whole numbers; found {found}")
     return ids.astype(np.int64)
 
 
-def _opened(path: str | Path) -> Image.Image:
-    """The picture, with its pixels loaded and the file closed."""
+class TooLarge(ValueError):
+    """A picture over `max_pixels()`, refused before it was decoded."""
+
+
+@contextmanager
+def opened(source: str | Path | IO[bytes], name: str, limit: int | None = None) -> Iterator[Image.Image]:
+    """A picture with its header read and nothing decoded; inside the block `load()` decodes it.
+
+    Raises TooLarge over the limit, FileNotFoundError, and ValueError, which names the picture, for whatever else goes
+    wrong here or in the block.
+    """
+    limit = max_pixels() if limit is None else limit
+    if Image.MAX_IMAGE_PIXELS is not None and limit > Image.MAX_IMAGE_PIXELS:
+        Image.MAX_IMAGE_PIXELS = limit  # else Pillow itself would refuse what the user allows
     try:
-        with Image.open(path) as picture:
-            picture.load()
-            return picture
+        with Image.open(source) as picture:
+            width, height = picture.size
+            if width * height > limit:
+                raise Image.DecompressionBombError(f"{width} x {height} = {width * height:,} pixels")
+            yield picture
     except FileNotFoundError:
         raise
-    except (UnidentifiedImageError, OSError) as error:
-        raise ValueError(f"{path} can't be read as a picture: {error}") from error
+    except Image.DecompressionBombError as error:  # Pillow's own or ours
+        found = str(error).split(", could be")[0]
+        raise TooLarge(f"{name}: {found} by its header, expected at most {limit:,} (${LIMIT} moves it)") from error
+    except Exception as error:  # WHY all: broken files make Pillow's decoders raise nearly anything
+        raise ValueError(f"{name} can't be read as a picture: {error}") from error
+
+
+def _loaded(path: str | Path, limit: int | None = None) -> Image.Image:
+    """The picture, with its pixels decoded and the file closed."""
+    with opened(path, str(path), limit) as picture:
+        picture.load()
+        return picture

@@ -79,15 +79,34 @@ def open_dataset(
     if entry is not None and entry.painter is not None:
         dataset: Dataset = Synthetic(entry.painter, split, limit=limit, **{**entry.options, **options})
     else:
-        if entry is not None:
-            folder = _located(str(name_or_path), str(entry.folder))
-            options = {**entry.options, **options}
-        else:
-            folder = Path(name_or_path).expanduser()
-        dataset = _open_files(folder, split, **options)
+        path, more = find_files(name_or_path)
+        dataset = _open_files(path, split, **{**more, **options})
         if in_memory or (in_memory is None and len(dataset) <= _SMALL):
             dataset = InMemory(dataset)
     return dataset if limit is None else Subset(dataset, limit)
+
+
+def is_drawn(name: str) -> bool:
+    """Is it the name of a set that is drawn, so that there are no files to look for?"""
+    return name in _ENTRIES and _ENTRIES[name].painter is not None
+
+
+def find_files(name_or_path: str | Path) -> tuple[Path, dict[str, Any]]:
+    """The folder or file of a data set that is not drawn, and the options that go with its name."""
+    if entry := _ENTRIES.get(str(name_or_path)):
+        return _located(str(name_or_path), str(entry.folder)), entry.options
+    path = Path(name_or_path).expanduser()
+    if not path.exists():
+        known = ", ".join(_ENTRIES)
+        raise FileNotFoundError(f"{path} is neither a file or folder nor one of the names {known}")
+    return path, {}
+
+
+def nothing_found(path: Path, split: str, keypoints: bool) -> FileNotFoundError:
+    """What to raise where a folder holds no data set."""
+    kind = "person_keypoints" if keypoints else "instances"
+    expected = f"{kind}_{split}*.json (in it or in annotations/), images/ with masks/, or PNGImages/ with PedMasks/"
+    return FileNotFoundError(f"{path} holds no data set of split {split!r}: expected {expected}")
 
 
 def _located(name: str, folder_name: str) -> Path:
@@ -113,9 +132,6 @@ def _open_files(
 ) -> Dataset:
     if form not in (None, "coco", "label-png"):
         raise ValueError(f"form must be 'coco' or 'label-png', got {form!r}")
-    if not path.exists():
-        known = ", ".join(_ENTRIES)
-        raise FileNotFoundError(f"{path} is neither a file or folder nor one of the names {known}")
     file = path if path.is_file() else None
     if file is None and form != "label-png":
         file = find_json(path, split, keypoints)
@@ -125,10 +141,11 @@ def _open_files(
         dataset = CocoJson(file, pictures, drop_empty=drop)
         if dataset.pictures is None:
             first = dataset.image_name(0)
-            raise FileNotFoundError(f"{first}, the first picture of {file}, was not found near it: say pictures=…")
+            raise FileNotFoundError(
+                f"{first}, the first picture of {file}, was not found near it: say pictures=FOLDER. "
+                f"`mrcnn-lite data check {path}` lists every picture that is missing"
+            )
         return dataset
     if form != "coco" and not keypoints and find_layout(path) is not None:
         return LabelPictures(path, split, class_name=class_name)
-    kind = "person_keypoints" if keypoints else "instances"
-    expected = f"{kind}_{split}*.json (in it or in annotations/), images/ with masks/, or PNGImages/ with PedMasks/"
-    raise FileNotFoundError(f"{path} holds no data set of split {split!r}: expected {expected}")
+    raise nothing_found(path, split, keypoints)

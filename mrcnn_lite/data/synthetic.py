@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from . import cache
+from . import cache, cache_files
 from .dataset import Dataset, Objects
 from .instances import id_map_boxes, id_map_masks
 
@@ -51,7 +51,7 @@ class Synthetic(Dataset):
         self.keypoint_names = self.recipe.module.KEYPOINT_NAMES
         self.skeleton = self.recipe.module.SKELETON
         self._folder = cache.drawn(self.recipe, self.length, workers, progress) if cached else None
-        self._arrays: cache.Arrays | None = None
+        self._arrays: cache_files.Arrays | None = None
         if not cached:
             self.recipe.draw(0)  # wrong options are to be heard of now
 
@@ -65,7 +65,7 @@ class Synthetic(Dataset):
             image, ids, labels, keypoints = drawing
         else:
             if self._arrays is None:
-                self._arrays = cache.open_arrays(self._folder)
+                self._arrays = cache_files.open_arrays(self._folder)
             image, ids, labels, boxes, keypoints = self._arrays.picture(i)
         masks = id_map_masks(ids, boxes)
         areas = np.bincount(ids.ravel(), minlength=len(labels) + 1)[1:]
