@@ -9,7 +9,6 @@ import copy
 import json
 import math
 import shutil
-import stat
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -19,7 +18,9 @@ import numpy as np
 from PIL import Image
 from pycocotools import mask as rle
 
+from mrcnn_lite.checks import check_batch
 from mrcnn_lite.data.export import export_coco
+from mrcnn_lite.data.registry import open_dataset
 from mrcnn_lite.data.synthetic import Synthetic
 
 Record = dict[str, Any]
@@ -211,11 +212,35 @@ def shapes(folder, lengths=(60, 4), painter="shapes", size=96):
     return files[0]
 
 
-def writable_copy(source, target):
-    shutil.copytree(source, target)
-    for path in (target, *target.rglob("*")):
-        path.chmod(path.stat().st_mode | stat.S_IWUSR)
-    return target
+def real_or_generated(folder: Path, name: str, request: Any) -> tuple[Path, Path, Path]:
+    """A copy of a sound set that may be written to: "shapes", "coco_ccby", or the validation pictures of "nuclei".
+
+    request: pytest's. -> the set's folder, the COCO file to plant into, its pictures.
+    """
+    target = folder / name
+    if name == "shapes":
+        return target, shapes(target), target / "train"
+    source = request.getfixturevalue("shared_data")(name)
+    if name == "coco_ccby":
+        files = ["annotations/instances_train2017.json", "annotations/instances_val2017.json"]
+        files += [str(path.relative_to(source)) for path in source.glob("*2017/*.jpg")]
+    else:
+        files = ["instances_val.json"]
+        files += [f"images/{image['file_name']}" for image in json.loads((source / files[0]).read_text())["images"]]
+    for file in files:
+        (target / file).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(source / file, target / file)
+    return target, target / files[0], target / ("train2017" if name == "coco_ccby" else "images")
+
+
+def assert_trains(path: Path, split: str = "train", **options: Any) -> int:
+    """Every picture and target of the set passes the checks of the model. -> number of pictures"""
+    dataset = open_dataset(path, split, in_memory=False, **options)
+    for i in range(len(dataset)):
+        image, target = dataset[i]
+        heads = ["mask"] * ("masks" in target) + ["keypoint"] * ("keypoints" in target)
+        check_batch([image], [target], len(dataset.class_names), heads, dataset.num_keypoints)
+    return len(dataset)
 
 
 def change(file, **lists):

@@ -158,7 +158,7 @@ def test_notes_do_not_change_the_exit_status(capsys, tmp_path):
 
 
 def test_fix_writes_a_copy_and_says_what_it_did(capsys, tmp_path):
-    wrong = annotation(1, [5, 5, 20, 20]) | {"bbox": [5, 5, 25, 25]}
+    wrong = annotation(1, [20, 15, 15, 15]) | {"bbox": [20, 15, 35, 30]}
     lost = annotation(3, [9, 9, 9, 9], category_id=4)
     folder = coco_file(tmp_path / "cats", [wrong, annotation(2, [0, 0, 9, 9]), lost])
     assert main(["data", "check", str(folder), "--fix"]) == 0

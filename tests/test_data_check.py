@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import collections
+import copy
+import functools
 import json
+import math
 import shutil
+from random import Random
 
 import numpy as np
 import pytest
 from PIL import Image
-from planted_data import change, plant_coco, shapes, writable_copy
+from planted_data import assert_trains, change, plant_coco, real_or_generated, rectangle, shapes, write_labels
 
 from mrcnn_lite.data.check import check_data
+from mrcnn_lite.data.registry import open_dataset
 from mrcnn_lite.data.synthetic import Synthetic
 
 
@@ -58,13 +64,7 @@ def test_generated_data_have_no_problem_drawn_or_written(tmp_path, painter):
 
 @pytest.mark.parametrize("name", ["shapes", "coco_ccby", "nuclei"])
 def test_every_planted_fault_is_found_and_no_other(tmp_path, name, request):
-    folder = tmp_path / name
-    if name == "shapes":
-        file, pictures = shapes(folder), folder / "train"
-    else:
-        writable_copy(request.getfixturevalue("shared_data")(name), folder)
-        file = folder / ("annotations/instances_train2017.json" if name == "coco_ccby" else "instances_val.json")
-        pictures = folder / ("train2017" if name == "coco_ccby" else "images")
+    folder, file, pictures = real_or_generated(tmp_path, name, request)
     before, _, _ = checked(folder)
     planted = plant_coco(file, pictures)
     problems, _, _ = checked(folder)
@@ -157,3 +157,63 @@ def test_a_drawn_set_with_a_broken_picture(monkeypatch):
     monkeypatch.setattr(Synthetic, "read", read)
     problems, told, _ = checked("shapes", limit=2, cached=False)
     assert problems == [("refused", "000002.png")] * 2 and "has NaN or inf" in told[0].found
+
+
+# ---- whatever stands in the file -------------------------------------------------------------------------------------
+
+STRANGE = (None, True, -1, 0, 1, 2, 0.5, 1e300, 10**30, math.nan, math.inf, "", "x", "1", "../x", [], [1], [[]], {})
+STRANGE += ([[1, 2, 3, 4, 5, 6]], [0.1, 0.2, 0.3, 0.4], {"size": [96, 96], "counts": "1"}, {"size": None, "counts": 1})
+
+
+def places(node, path=()):
+    """Every place in a JSON value, as keys and indices from the outside in."""
+    yield path
+    for key, child in node.items() if isinstance(node, dict) else enumerate(node) if isinstance(node, list) else ():
+        yield from places(child, (*path, key))
+
+
+def mutated(content, random):
+    """A copy with one value replaced, left out, or repeated."""
+    content = copy.deepcopy(content)
+    *outer, last = random.choice([path for path in places(content) if path])
+    holder = functools.reduce(lambda node, key: node[key], outer, content)
+    act = random.random()
+    if act < 0.7:
+        holder[last] = copy.deepcopy(random.choice(STRANGE))
+    elif act < 0.85 or not isinstance(holder, list):
+        del holder[last]
+    else:
+        holder.insert(last, copy.deepcopy(holder[last]))
+    return content
+
+
+@pytest.mark.parametrize("painter", ["shapes", "stick_figures"])
+def test_no_file_breaks_the_check_and_what_passes_it_can_be_trained_on(tmp_path, painter, long_form):
+    file = shapes(tmp_path, (3, 2), painter)
+    content = json.loads(file.read_text())
+    content["annotations"][0]["segmentation"] = rectangle(content["annotations"][0]["bbox"])
+    content["annotations"][0]["area"] = content["annotations"][0]["bbox"][2] * content["annotations"][0]["bbox"][3]
+    options = {"keypoints": True} if painter == "stick_figures" else {}
+    random = Random(painter)
+    passed, told = 0, collections.Counter()
+    for _ in range(5000 if long_form else 250):
+        file.write_text(json.dumps(mutated(content, random)))
+        problems, _, _ = checked(file, **options)
+        told.update(kind for kind, _ in problems)
+        if not problems:
+            passed += 1
+            assert_trains(file, **options)
+    assert passed > 20 and len(told) > 12, told
+
+
+def test_no_index_breaks_the_check_and_what_passes_it_can_be_opened(tmp_path, long_form):
+    write_labels(tmp_path, 6)
+    content = {"class_name": "cell", "pictures": json.loads((tmp_path / "index.json").read_text())}
+    random, passed = Random(0), 0
+    for _ in range(2000 if long_form else 120):
+        (tmp_path / "index.json").write_text(json.dumps(mutated(content, random)))
+        problems, told, _ = checked(tmp_path, decode=False)
+        if not problems:
+            passed += 1
+            assert len(open_dataset(tmp_path, "train")) + len(open_dataset(tmp_path, "val")) == 6 - len(told)
+    assert passed > 0

@@ -40,6 +40,7 @@ def judged(tmp_path, values, seen=SEEN):
         (numbers((0, 0, 60, 40, 1)), 1),  # no background
         (numbers((5, 5, 9, 9, 1), (11, 5, 14, 9, 1)), 1),  # in two pieces near each other
         (numbers((5, 5, 9, 9, 255), (9, 9, 12, 12, 255), (50, 30, 51, 31, 255)), 1),  # at a corner; and a speck
+        (numbers((5, 5, 25, 25, 255), (50, 30, 53, 33, 255)), 1),  # a large speck beside a large object
     ],
 )
 def test_sound_label_pictures(tmp_path, values, objects):

@@ -82,9 +82,10 @@ def test_labels_keep_their_numbers(tmp_path):
 
 
 def png_header(width, height):
-    """The first bytes of a PNG of that size, and nothing of its pixels."""
+    """A PNG of that size of which only the header is there: it breaks off where the pixels begin."""
     chunk = b"IHDR" + struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
-    return b"\x89PNG\r\n\x1a\n" + struct.pack(">I", 13) + chunk + struct.pack(">I", zlib.crc32(chunk))
+    header = struct.pack(">I", 13) + chunk + struct.pack(">I", zlib.crc32(chunk))
+    return b"\x89PNG\r\n\x1a\n" + header + struct.pack(">I", 1000) + b"IDAT"
 
 
 @pytest.mark.filterwarnings("ignore::PIL.Image.DecompressionBombWarning")

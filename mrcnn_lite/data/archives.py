@@ -108,7 +108,7 @@ def make_folder(folder: Path, write_all: Callable[[Path], None]) -> Path:
     try:
         try:
             write_all(work)
-        except (zipfile.BadZipFile, zlib.error, EOFError) as error:
+        except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError) as error:
             raise ArchiveError(f"the archive is damaged: {error}") from error
         work.chmod(0o755)  # mkdtemp's folders are private
         work.rename(folder)

@@ -51,7 +51,7 @@ def box_fault(box: Any) -> tuple[str, str, str] | None:
 
 def read_box(annotation: dict[str, Any]) -> Box | None:
     """bbox as x1, y1, x2, y2; None where it is none or has no area."""
-    box = annotation.get("bbox")
+    box: Any = annotation.get("bbox")
     if box_fault(box) or min(box[2:]) <= 0:
         return None
     return [box[0], box[1], box[0] + box[2], box[1] + box[3]]

@@ -16,7 +16,6 @@ from typing import Any
 from tqdm import tqdm
 
 from ..checks import check_batch
-from ..files import inside
 from .coco_files import find_json
 from .coco_rules import CheckedCoco, check_coco
 from .index_rules import SPLITS
@@ -74,7 +73,7 @@ def check_data(
         if coco := check_coco(file, checked.findings, pictures=pictures, limit=limit, decode=decode, alone=alone):
             checked.coco.append(coco)
     if len(checked.coco) == 2:
-        _judge_splits(*checked.coco, checked.findings)
+        _judge_splits(checked.coco[0], checked.coco[1], checked.findings)
     if not files:
         if form == "coco" or keypoints or find_layout(path) is None:
             raise nothing_found(path, SPLITS[0], keypoints)
@@ -88,13 +87,10 @@ def _judge_splits(train: CheckedCoco, val: CheckedCoco, findings: Findings) -> N
     if names[0] != names[1]:
         found, expected = (f"{', '.join(some)}"[:100] for some in names)
         findings.at(f"{train.file.name} and {val.file.name}")("classes-differ", found, expected)
-    paths = [
-        {inside(split.pictures, image["file_name"]).resolve(): image["file_name"] for image in split.content["images"]}
-        if split.pictures
-        else {}
-        for split in (train, val)
-    ]
-    shared = {paths[0][path]: paths[1][path] for path in paths[0].keys() & paths[1].keys()}
+    shared: dict[str, str] = {}  # name in the training -> name in the validation
+    if train.pictures and val.pictures and train.pictures.resolve() == val.pictures.resolve():
+        named = ({image["file_name"] for image in split.content["images"]} for split in (train, val))
+        shared = {name: name for name in set.intersection(*named)}
     shared |= {train.digests[same]: val.digests[same] for same in train.digests.keys() & val.digests.keys()}
     for name, other in sorted(shared.items()):
         found = f"the same picture as {other} of {val.file.name}"

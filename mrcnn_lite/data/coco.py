@@ -22,7 +22,7 @@ from .coco_files import find_pictures
 from .coco_parts import PackedList, encode_segmentation, has_outline, load_coco
 from .dataset import Dataset, Objects
 from .pictures import read_picture
-from .problems import Problem, refusing
+from .problems import Problem, advice, refusing
 
 Annotation = dict[str, Any]
 
@@ -143,11 +143,11 @@ class CocoJson(Dataset):
     def read(self, i: int) -> tuple[np.ndarray, Objects]:
         path = inside(self.pictures or self.file.parent, self.image_name(i))
         if not path.exists():
-            raise FileNotFoundError(f"{path} is missing, which {self.file} names")
+            raise FileNotFoundError(f"{path} is missing, which {self.file} names; {advice(self.file)}")
         image = read_picture(path)
         if image.shape[:2] != self.image_size(i):
             sizes = f"{list(image.shape[:2])}, {self.file} says {list(self.image_size(i))}"
-            raise ValueError(f"{path} is of size (H, W) {sizes}")
+            raise ValueError(f"{path} is of size (H, W) {sizes}; {advice(self.file)}")
         return image, self.objects(i)
 
     def objects(self, i: int) -> Objects:
@@ -184,7 +184,8 @@ class CocoJson(Dataset):
         numbers = np.array(annotation["keypoints"], np.float32)
         if numbers.size != 3 * self.num_keypoints:
             expected = f"{self.num_keypoints} keypoints have {3 * self.num_keypoints}"
-            raise ValueError(f"{self._name(annotation)} has {numbers.size} numbers for its keypoints; {expected}")
+            found = f"{self._name(annotation)} has {numbers.size} numbers for its keypoints"
+            raise ValueError(f"{found}; {expected}; {advice(self.file)}")
         points = numbers.reshape(-1, 3)
         points[:, :2] = np.where(points[:, 2:] > 0, points[:, :2] + 0.5, 0)
         return points

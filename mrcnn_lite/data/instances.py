@@ -78,8 +78,8 @@ def split_pieces(mask: np.ndarray) -> tuple[np.ndarray, int]:
                 below += 1
     _, pieces = np.unique([root(run) for run in range(len(rows))], return_inverse=True)
     ids = np.zeros(mask.shape, np.int64)
-    for row, start, end, piece in zip(rows, starts, ends, pieces):
-        ids[row, start:end] = piece + 1
+    for run, piece in enumerate(pieces):
+        ids[rows[run], starts[run] : ends[run]] = piece + 1
     return ids, int(pieces.max(initial=-1)) + 1
 
 

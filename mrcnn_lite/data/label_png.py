@@ -16,7 +16,7 @@ from .dataset import Dataset, Objects
 from .index_rules import judge_index
 from .instances import id_map_boxes, id_map_masks
 from .pictures import opened, read_ids, read_picture
-from .problems import refusing
+from .problems import advice, refusing
 
 # folder of pictures, folder of label pictures, what is added to the name, the class
 _LAYOUTS = (
@@ -65,7 +65,7 @@ class LabelPictures(Dataset):
         if missing:
             first = self._mask_file(missing[0])
             raise FileNotFoundError(
-                f"{len(missing)} pictures lack a label picture; the first is {first}: `mrcnn-lite data check {folder}`"
+                f"{len(missing)} pictures lack a label picture; the first is {first}; {advice(folder)}"
             )
         file = self.folder.parent / "index.json"
         stems = [path.stem for path in self._files]
@@ -110,7 +110,7 @@ class LabelPictures(Dataset):
         ids = read_ids(self._mask_file(path))
         if ids.shape != image.shape[:2]:
             sizes = f"{list(ids.shape)}, the picture {list(image.shape[:2])}"
-            raise ValueError(f"{self._mask_file(path)} is of size (H, W) {sizes}")
+            raise ValueError(f"{self._mask_file(path)} is of size (H, W) {sizes}; {advice(self.folder.parent)}")
         values, ids = np.unique(ids, return_inverse=True)  # objects 0..n without gaps
         ids = ids.reshape(image.shape[:2]) + (0 if values[0] == 0 else 1)
         areas = np.bincount(ids.ravel())[1:]

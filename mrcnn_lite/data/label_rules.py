@@ -23,7 +23,7 @@ REMEDIES: dict[str, Callable[[np.ndarray], np.ndarray]] = {
     PIECES: lambda values: split_pieces(values)[0],
     FIRST_CHANNEL: lambda values: values[:, :, 0],
 }
-_SPECK = 4  # pixels: smaller pieces say nothing about a mask
+_SPECK, _SHARE = 4, 0.1  # pixels, and share of the largest piece: smaller pieces say nothing about a mask
 _BAND = 8  # pixels: pieces of an object that are nearer to each other are not far apart
 
 
@@ -49,7 +49,7 @@ def judge_label(path: Path, seen: Look | None, tell: Tell) -> Label | None:
         return None
     objects = numbers[numbers != 0]
     pieces = split_pieces(ids)[0] if len(objects) == 1 else ids
-    several = bool((np.bincount(pieces.ravel())[1:] >= _SPECK).sum() > 1) and len(objects) == 1
+    several = len(objects) == 1 and _are_several(np.bincount(pieces.ravel())[1:])
     if len(objects) == 0:
         tell("label-empty", "no object")
     if several and objects[0] == 255:
@@ -59,6 +59,11 @@ def judge_label(path: Path, seen: Look | None, tell: Tell) -> Label | None:
         if _is_far_apart(ids[y1:y2, x1:x2] == g):
             tell("object-in-pieces", f"the object {objects[g - 1]} in rows {y1} to {y2}, columns {x1} to {x2}")
     return Label(len(objects), remedies, turned, several)
+
+
+def _are_several(areas: np.ndarray) -> bool:
+    """Areas of pieces, in pixels: is there a second one that is no speck beside the largest?"""
+    return len(areas) > 1 and float(np.sort(areas)[-2]) >= max(_SPECK, _SHARE * areas.max())
 
 
 def tell_semantic(tell: Tell, number: int) -> None:

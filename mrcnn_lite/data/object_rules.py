@@ -24,7 +24,7 @@ def judge_object(annotation: dict[str, Any], frame: Frame, tell: Tell) -> dict[s
     fixed = dict(annotation)
     crowd_stays = _judge_crowd(fixed, tell)
     outline_stays, mask = judge_outline(fixed, frame, tell)
-    box_stays = judge_box(fixed, frame, mask and own_box(mask), tell, dropped=not outline_stays)
+    box_stays = judge_box(fixed, frame, own_box(mask) if mask else None, tell, dropped=not outline_stays)
     if box_stays and outline_stays:
         _judge_area(fixed, mask, tell)
     if frame.num_keypoints and ("keypoints" in fixed or "num_keypoints" in fixed):
@@ -76,7 +76,7 @@ def _judge_keypoints(fixed: dict[str, Any], frame: Frame, tell: Tell) -> None:
     points, wrong = list(points), False
     for j in range(frame.num_keypoints):
         x, y, visibility = points[3 * j : 3 * j + 3]
-        shown, fault = f"keypoint {j} [{x:g}, {y:g}, {visibility:g}]", ()
+        shown, fault = f"keypoint {j} [{x:g}, {y:g}, {visibility:g}]", tuple[str, ...]()
         if not (math.isfinite(x) and math.isfinite(y)):
             fault = ("keypoint-not-finite", f"{shown} is not finite", "pixels")
         elif visibility not in (0, 1, 2):

@@ -8,7 +8,7 @@ from __future__ import annotations
 import hashlib
 from functools import lru_cache
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from PIL import Image
 
@@ -16,6 +16,10 @@ from .pictures import TooLarge, opened, rgb_pixels
 from .problems import Tell
 
 _ORIENTATION = 0x0112  # the EXIF tag
+_NEARLY_WITHOUT_LOSS: dict[str, dict[str, Any]] = {  # Pillow's options, by format
+    "JPEG": {"quality": 95, "subsampling": 0},
+    "WEBP": {"lossless": True},
+}
 # What an EXIF orientation asks for. From 5 on width and height change places.
 _UPRIGHT = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
@@ -58,7 +62,9 @@ def look(path: Path, tell: Tell, fix: str, decode: bool = True) -> Look | None:
     else:
         one_colour = bool((pixels == pixels[:1, :1]).all())
         orientation = stated if stated in _UPRIGHT else 1
-        return Look(size, orientation, None if one_colour else hashlib.blake2b(pixels, digest_size=16).digest())
+        return Look(
+            size, orientation, None if one_colour else hashlib.blake2b(pixels.tobytes(), digest_size=16).digest()
+        )
     return None
 
 
@@ -72,7 +78,7 @@ def save_upright(path: Path, target: Path, orientation: int) -> None:
     with opened(path, path.name) as picture:
         picture.load()
         turned = picture.transpose(_UPRIGHT[orientation])
-        options = {"JPEG": {"quality": 95, "subsampling": 0}, "WEBP": {"lossless": True}}.get(str(picture.format), {})
+        options = _NEARLY_WITHOUT_LOSS.get(str(picture.format), {})
         turned.info.pop("exif", None)  # it would ask to be turned once more
         turned.save(target, format=picture.format, **options)
 

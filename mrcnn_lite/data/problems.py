@@ -169,13 +169,16 @@ class Findings:
         return lines
 
 
+def advice(path: Any) -> str:
+    """How a message ends that a reader gives of a fault in the data set at `path`."""
+    return f"`mrcnn-lite data check {path}` lists every problem; with --fix it corrects a copy"
+
+
 def refusing(path: Any, tolerated: Sequence[str] = ()) -> Findings:
     """Findings for a reader: the first problem is raised as a ValueError, which names the command that lists all."""
 
     def refuse(problem: Problem) -> None:
         if not problem.is_note and problem.kind not in tolerated:
-            raise ValueError(
-                f"{problem}\n`mrcnn-lite data check {path}` lists every problem; with --fix it corrects a copy"
-            )
+            raise ValueError(f"{problem}\n{advice(path)}")
 
     return Findings(refuse)

@@ -15,6 +15,7 @@ from .coco_files import find_json
 from .dataset import Dataset
 from .label_png import LabelPictures, find_layout
 from .places import locate, search_folders
+from .problems import advice
 from .sources import SOURCES
 from .synthetic import Synthetic
 from .wrappers import InMemory, Subset
@@ -142,8 +143,7 @@ def _open_files(
         if dataset.pictures is None:
             first = dataset.image_name(0)
             raise FileNotFoundError(
-                f"{first}, the first picture of {file}, was not found near it: say pictures=FOLDER. "
-                f"`mrcnn-lite data check {path}` lists every picture that is missing"
+                f"{first}, the first picture of {file}, was not found near it: say pictures=FOLDER. " + advice(path)
             )
         return dataset
     if form != "coco" and not keypoints and find_layout(path) is not None:

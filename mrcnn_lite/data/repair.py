@@ -71,7 +71,7 @@ def _write_coco(coco: CheckedCoco, root: Path, work: Path) -> None:
         for name in tqdm(names, f"copying {coco.file.name}", leave=False, disable=None, unit=" pictures"):
             _copy(inside(coco.pictures, name), inside(work / place, name), coco.turned.get(name))
     file.parent.mkdir(parents=True, exist_ok=True)
-    file.write_text(json.dumps(coco.content, ensure_ascii=False), encoding="utf-8")
+    file.write_text(json.dumps(coco.content), encoding="utf-8")
 
 
 def _write_labels(labels: CheckedLabels, work: Path) -> None:
@@ -89,7 +89,7 @@ def _write_labels(labels: CheckedLabels, work: Path) -> None:
         else:
             _copy(pair.label, label, None)
     if labels.index is not None:
-        (work / "index.json").write_text(json.dumps(labels.index, indent=1, ensure_ascii=False), encoding="utf-8")
+        (work / "index.json").write_text(json.dumps(labels.index, indent=1), encoding="utf-8")
 
 
 def _copy(source: Path, target: Path, orientation: int | None) -> None:
