@@ -110,7 +110,7 @@ def check_target_forms(images: Sequence[Tensor], targets: Any, heads: Sequence[s
             if target[key].device != image.device:
                 raise ValueError(f"image {i}: {key} on {target[key].device}, the image on {image.device}")
         boxes, labels = target["boxes"], target["labels"]
-        count = len(boxes) if boxes.numel() else 0
+        count = len(boxes) if boxes.dim() and boxes.numel() else 0
         if boxes.numel() and (boxes.dim() != 2 or boxes.shape[1] != 4 or boxes.dtype == torch.bool):
             found = f"boxes {boxes.dtype} of shape {list(boxes.shape)}"
             raise ValueError(f"image {i}: {found}, expected numbers [G, 4] (x1, y1, x2, y2)")
@@ -121,7 +121,7 @@ def check_target_forms(images: Sequence[Tensor], targets: Any, heads: Sequence[s
         if "mask" in heads:
             check_mask_form(i, target["masks"], [count, *image.shape[-2:]])
         expected = [count, num_keypoints, 3]
-        if "keypoint" in heads and count and (shape := list(target["keypoints"].shape)) != expected:
+        if "keypoint" in heads and (shape := list(target["keypoints"].shape)) != expected:
             raise ValueError(f"image {i}: keypoints of shape {shape}, expected {expected} (x, y, visibility)")
 
 

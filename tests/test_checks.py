@@ -66,6 +66,7 @@ WRONG = {
     "H,W,N": ({"masks": lambda m: m.permute(1, 2, 0)}, "H, W, G"),
     "N,1,H,W": ({"masks": lambda m: m[:, None]}, "masks of shape"),
     "id map": ({"masks": lambda m: (m * torch.tensor([1, 2])[:, None, None]).sum(0)}, "split_ids"),
+    "boxes without shape": ({"boxes": torch.tensor(3.0)}, r"image 1: boxes torch.float32 of shape \[\]"),
     "y first": ({"boxes": lambda b: b[:, [1, 0, 3, 2]]}, "looks like y1, x1, y2, x2"),
     "boxes on another device": ({"boxes": lambda b: b.to("meta")}, "image 1: boxes on meta, the image on cpu"),
     "no tensor": ({"masks": [1, 2]}, r"image 1: masks: list, expected a tensor \[G, H, W\]"),
@@ -147,6 +148,13 @@ def test_keypoints(place, value, message):
     joints[place] = value
     with pytest.raises(ValueError, match=message):
         check_batch(images, targets, 3, ("mask", "keypoint"), 3)
+
+
+def test_keypoints_of_no_objects_have_their_shape_all_the_same():
+    none = {"boxes": torch.zeros(0, 4), "labels": torch.zeros(0).long(), "keypoints": torch.zeros(0, 3, 3)}
+    check_batch([torch.rand(3, H, W)], [none], 3, ("keypoint",), 3)
+    with pytest.raises(ValueError, match=r"image 0: keypoints of shape \[0, 2\], expected \[0, 3, 3\]"):
+        check_batch([torch.rand(3, H, W)], [none | {"keypoints": torch.zeros(0, 2)}], 3, ("keypoint",), 3)
 
 
 def test_one_pixel_in_the_corner_is_no_normalised_box():
