@@ -79,7 +79,7 @@ class ImageTransform(nn.Module):
         original = [(image.shape[-2], image.shape[-1]) for image in images]
         sizes = [resized_size(size, self.min_size, self.max_size) for size in original]
         height, width = (math.ceil(max(edge) / self.divisor) * self.divisor for edge in zip(*sizes))
-        batch = images[0].new_zeros(len(images), 3, height, width)
+        batch = self.get_buffer("mean").new_zeros(len(images), 3, height, width)  # the network's dtype, not the images'
         for i, (image, old, new) in enumerate(zip(images, original, sizes)):
             image = (image - self.get_buffer("mean")) / self.get_buffer("std")
             if old != new:

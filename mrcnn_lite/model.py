@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from .box_head import BoxHead
-from .checks import check_batch, check_images
+from .checks import KEY_OF_HEAD, check_batch, check_images
 from .config import Config
 from .images import Batch, ImageTransform
 from .keypoint_head import KeypointHead, decode_heatmaps
@@ -109,9 +109,11 @@ class MaskRCNN(nn.Module):
     def prepare(
         self, images: Sequence[Tensor], targets: Sequence[dict[str, Tensor]] | None = None
     ) -> tuple[Batch, list[dict[str, Tensor]]]:
-        """Images (and targets) in the network input's frame."""
+        """Images (and targets, as far as there are heads for them) in the network input's frame."""
         batch = self.image_transform(images)
-        return batch, self.image_transform.targets(targets or [], batch)
+        used = {"boxes", "labels", *(KEY_OF_HEAD[head] for head in self.config.heads)}
+        chosen = [{key: value for key, value in target.items() if key in used} for target in targets or []]
+        return batch, self.image_transform.targets(chosen, batch)
 
     def propose(self, output: RPNOutput, batch: Batch, train: bool) -> Proposals:
         """Proposals of each image; in training more of them."""

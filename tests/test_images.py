@@ -18,6 +18,16 @@ def target(height, width):
     return {"boxes": boxes, "labels": torch.tensor([1, 2]), "masks": masks, "keypoints": keypoints}
 
 
+def test_images_of_another_precision_take_the_networks():
+    transform = ImageTransform(8, 16, MEAN, STD)
+    image = torch.rand(3, 8, 12)
+    for dtype in (torch.float16, torch.bfloat16, torch.float64):
+        batch = transform([image.to(dtype)])
+        assert batch.images.dtype == torch.float32
+        assert torch.allclose(batch.images, transform([image]).images, atol=0.02)
+    assert transform.double()([image]).images.dtype == torch.float64
+
+
 @pytest.mark.parametrize("sizes", [[(60, 90)], [(60, 90), (97, 51)], [(64, 64), (40, 200)]])
 def test_equals_torchvision(sizes):
     images, targets = [torch.rand(3, *s) for s in sizes], [target(*s) for s in sizes]

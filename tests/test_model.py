@@ -47,6 +47,13 @@ def scene(sizes=((96, 128), (128, 96)), seed=0, objects=(2, 3)):
     return images, targets
 
 
+def test_what_no_head_learns_is_not_looked_at():
+    model = build_model(tiny(heads=()))
+    images, targets = scene()
+    others = [target | {"masks": "of another tool", "keypoints": None} for target in targets]
+    assert model.losses(images, targets, [1, 2]) == model.losses(images, others, [1, 2])
+
+
 @pytest.mark.parametrize("arch,roi_op,mask_loss,heads", VARIANTS)
 def test_every_variant_takes_a_step_and_detects(arch, roi_op, mask_loss, heads):
     torch.manual_seed(0)
