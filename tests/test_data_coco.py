@@ -82,6 +82,23 @@ def test_crowds_are_no_targets_but_stay_in_the_ground_truth(tmp_path):
     assert [len(only_crowd[i][1]["boxes"]) for i in (0, 1)] == [0, 1]
 
 
+@pytest.mark.parametrize(
+    "change, message",
+    [
+        ({"area": float("nan")}, "has the area nan, expected a number from 0"),
+        ({"area": " "}, "has the area ' '"),
+        ({"area": -1}, "has the area -1"),
+        ({"keypoints": "a"}, "has keypoints 'a', expected numbers"),
+        ({"keypoints": [1, 2, "x"]}, r"has keypoints \[1, 2, 'x'\]"),
+    ],
+)
+def test_wrong_areas_and_keypoints_are_named(change, message, tmp_path):
+    categories = [{"id": 3, "name": "car", "keypoints": ["nose"]}]
+    dataset = CocoJson(write(tmp_path, [annotation(5, **change)], categories))
+    with pytest.raises(ValueError, match=rf"instances_val\.json: annotation 5 {message}"):
+        dataset[0]
+
+
 def test_useless_annotations_are_left_out_and_counted(tmp_path):
     annotations = [
         annotation(1),

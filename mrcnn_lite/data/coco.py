@@ -170,7 +170,7 @@ class CocoJson(Dataset):
             box = annotation.get("bbox")
             box = rle.toBbox(codes[g]).tolist() if box is None else box
             boxes[g] = _clipped_box(box, height, width)
-            areas[g] = annotation.get("area", box[2] * box[3])
+            areas[g] = self._area(annotation.get("area", box[2] * box[3]), annotation)
             if self.num_keypoints and "keypoints" in annotation:
                 keypoints[g] = self._keypoints(annotation)
         labels = np.array([a["category_id"] for a in fit], np.int64)
@@ -179,9 +179,19 @@ class CocoJson(Dataset):
     def _name(self, annotation: Annotation) -> str:
         return f"{self.file}: annotation {annotation.get('id')}"
 
+    def _area(self, area: Any, annotation: Annotation) -> float:
+        if not isinstance(area, (int, float)) or isinstance(area, bool) or not 0 <= area < 1e12:
+            found = f"{self._name(annotation)} has the area {area!r:.99}"
+            raise ValueError(f"{found}, expected a number from 0; {advice(self.file)}")
+        return area
+
     def _keypoints(self, annotation: Annotation) -> np.ndarray:
         """-> [J, 3]. COCO's integer positions are the centres of pixels; ours are half a pixel further."""
-        numbers = np.array(annotation["keypoints"], np.float32)
+        try:
+            numbers = np.array(annotation["keypoints"], np.float32)
+        except (ValueError, TypeError, OverflowError) as error:
+            found = f"{self._name(annotation)} has keypoints {annotation['keypoints']!r:.99}"
+            raise ValueError(f"{found}, expected numbers x, y, visibility; {advice(self.file)}") from error
         if numbers.size != 3 * self.num_keypoints:
             expected = f"{self.num_keypoints} keypoints have {3 * self.num_keypoints}"
             found = f"{self._name(annotation)} has {numbers.size} numbers for its keypoints"

@@ -109,7 +109,7 @@ def run_lengths(counts: str | bytes) -> np.ndarray | None:
     A number is written in groups of five bits, lowest first, one sign a group from "0" on; 32 marks that more follow,
     and 16 in the last group a negative number. From the fourth number on each is the difference to the last but one.
     """
-    data = counts if isinstance(counts, bytes) else counts.encode("utf-8", "replace")
+    data = counts if isinstance(counts, bytes) else counts.encode("utf-8", "surrogatepass")
     groups = np.frombuffer(data, np.uint8).astype(np.int64) - ord("0")
     if len(groups) == 0:
         return groups
