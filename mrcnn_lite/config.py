@@ -11,24 +11,54 @@ paper leaves open and its released code fixes. Read next: `boxes.py`.
 from __future__ import annotations
 
 import dataclasses
+import reprlib
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from functools import cache
+from typing import Any, get_args, get_type_hints
 
-from .presets import NAMED, TINY
+from .presets import NAMED, RANGES, TINY, WORDS
 
-ARCHS = ("c4", "c5", "fpn")
-BACKBONES = (
-    *("resnet18", "resnet34", "resnet50", "resnet101", "resnet152"),
-    *("resnext50_32x4d", "resnext101_32x8d", "resnext101_64x4d", "tiny"),
-)
+MOST_NUMBERS = 100  # in one field
 FPN_ANCHORS = ((32.0,), (64.0,), (128.0,), (256.0,), (512.0,))  # one scale a level, P2..P6
-SINGLE_MAP_ANCHORS = ((32.0, 64.0, 128.0, 256.0, 512.0),)  # five scales on the one map of C4 or C5
+WORDS_OF = {name: tuple(words.split()) for name, words in WORDS.items()}
+RANGE_OF = {name: limits for limits, names in RANGES.items() for name in names.split()}
+types: Callable[[type], dict[str, Any]] = cache(get_type_hints)  # of the fields, by name
 
 
 def require(condition: bool, message: str) -> None:
     """Raise ValueError(message) unless the condition holds."""
     if not condition:
         raise ValueError(f"configuration: {message}")
+
+
+def check_fields(settings: Training | Config, where: str = "") -> None:
+    """Each field by itself: its type, its words, its range. Raises ValueError naming it."""
+    for name, kind in types(type(settings)).items():
+        value = getattr(settings, name)
+        found = f"{where}{name} is {reprlib.repr(value)}"
+        require(is_of(value, kind), f"{found}, expected {settings.__dataclass_fields__[name].type}")
+        parts = leaves(value)
+        require(len(parts) <= MOST_NUMBERS, f"{found}, expected at most {MOST_NUMBERS} numbers")
+        for part in parts:
+            words, (low, high) = WORDS_OF.get(name), RANGE_OF.get(name, (0, 0))
+            require(words is None or part in words, f"{found}, expected one of {words}")
+            require(low == high or low <= part <= high, f"{found}, expected {low:g}..{high:g}")
+
+
+def is_of(value: Any, kind: Any) -> bool:
+    """Whether a value is of an annotated type: a whole number is a float as well, a bool is no number."""
+    if parts := get_args(kind):  # tuple[float, ...] or tuple[float, float]
+        count = len(value) if isinstance(value, tuple) else -1
+        parts = parts[:1] * count if parts[-1] is ... else parts
+        return len(parts) == count and all(map(is_of, value, parts))
+    if isinstance(value, bool):
+        return kind is bool
+    return isinstance(value, (int, float) if kind is float else kind)
+
+
+def leaves(value: Any) -> list[Any]:
+    return [leaf for part in value for leaf in leaves(part)] if isinstance(value, tuple) else [value]
 
 
 @dataclass(frozen=True)
@@ -52,18 +82,9 @@ class Training:
     rotate90: bool = False  # rotation by a random multiple of 90 degrees
 
     def __post_init__(self) -> None:
-        require(self.optimizer in ("sgd", "adamw"), f"optimizer is {self.optimizer!r}, expected 'sgd' or 'adamw'")
-        require(self.schedule in ("step", "cosine"), f"schedule is {self.schedule!r}, expected 'step' or 'cosine'")
-        for name in ("lr", "steps", "batch_size"):
-            require(getattr(self, name) > 0, f"train.{name} is {getattr(self, name)}, expected a positive number")
-        for name in ("momentum", "ema", "warmup_factor"):
-            require(0 <= getattr(self, name) <= 1, f"train.{name} is {getattr(self, name)}, expected 0..1")
-        require(
-            all(0 < m < 1 for m in self.milestones),
-            f"milestones are {self.milestones}, expected fractions in 0..1",
-        )
+        check_fields(self, "train.")
         low, high = self.scale_range
-        require(0 < low <= high, f"scale_range is {self.scale_range}, expected 0 < low <= high")
+        require(low <= high, f"train.scale_range is {self.scale_range}, expected low <= high")
 
 
 @dataclass(frozen=True)
@@ -149,82 +170,35 @@ class Config:
     train: Training = field(default_factory=Training)
 
     def __post_init__(self) -> None:
-        one_of = {
-            "arch": ARCHS,
-            "backbone": BACKBONES,
-            "norm": ("frozen_bn", "bn", "gn"),
-            "fpn_norm": ("none", "bn", "gn"),
-            "head_norm": ("none", "bn", "gn"),
-            "roi_op": ("pool", "warp", "align"),
-            "reduce": ("mean", "max"),
-            "mask_head": ("fcn", "mlp"),
-            "mask_loss": ("sigmoid", "softmax"),
-        }
-        for name, allowed in one_of.items():
-            require(
-                getattr(self, name) in allowed,
-                f"{name} is {getattr(self, name)!r}, expected one of {allowed}",
-            )
-        require(
-            self.num_classes >= 2,
-            f"num_classes is {self.num_classes}: it counts the background, so at least 2",
-        )
-        unknown = [head for head in self.heads if head not in ("mask", "keypoint")]
-        require(not unknown, f"heads has {unknown}, expected 'mask' and 'keypoint'")
+        check_fields(self)
+        require(self.num_classes >= 2, f"num_classes is {self.num_classes}: it counts the background, so at least 2")
         require(len(set(self.heads)) == len(self.heads), f"heads names one twice: {self.heads}")
         require("keypoint" not in self.heads or self.num_keypoints >= 1, f"num_keypoints is {self.num_keypoints}")
         for low, high in (("rpn_bg_iou", "rpn_fg_iou"), ("bg_iou", "fg_iou")):
             values = getattr(self, low), getattr(self, high)
-            require(
-                0 <= values[0] <= values[1] <= 1,
-                f"{low}, {high} are {values}, expected 0 <= {low} <= {high} <= 1",
-            )
-        for name in ("rpn_positive_fraction", "roi_positive_fraction"):
-            require(0 < getattr(self, name) <= 1, f"{name} is {getattr(self, name)}, expected in (0, 1]")
-        for name in ("rpn_nms_iou", "nms_iou", "score_threshold"):
-            require(0 <= getattr(self, name) <= 1, f"{name} is {getattr(self, name)}, expected 0..1")
-        positive = "min_size size_divisor fpn_channels rpn_layers rpn_samples roi_samples box_size mask_roi_size"
-        positive += " rpn_pre_nms_train rpn_pre_nms_test rpn_post_nms_train rpn_post_nms_test"
-        positive += " mask_size keypoint_roi_size max_detections"
-        for name in positive.split():
-            require(getattr(self, name) >= 1, f"{name} is {getattr(self, name)}, expected at least 1")
-        require(
-            self.sampling_ratio >= 0,
-            f"sampling_ratio is {self.sampling_ratio}, expected 0 (adaptive) or more",
-        )
+            require(values[0] <= values[1], f"{low}, {high} are {values}, expected {low} <= {high}")
         require(self.max_size >= self.min_size, f"max_size {self.max_size} is below min_size {self.min_size}")
-        require(
-            len(self.image_mean) == len(self.image_std) == 3,
-            "image_mean and image_std need three numbers (RGB)",
-        )
-        require(min(self.image_std) > 0, f"image_std is {self.image_std}, expected positive numbers")
         levels = {"fpn": (4, 5), "c4": (1,), "c5": (1,)}[self.arch]
-        found = len(self.anchor_sizes)
-        require(
-            found in levels,
-            f"anchor_sizes has {found} levels, {self.arch} has {' or '.join(map(str, levels))} maps",
-        )
-        require(
-            len({len(sizes) for sizes in self.anchor_sizes}) == 1,
-            "anchor_sizes: every level needs as many sizes",
-        )
+        found, maps = len(self.anchor_sizes), " or ".join(map(str, levels))
+        require(found in levels, f"anchor_sizes has {found} levels, {self.arch} has {maps} maps")
+        counts = {len(sizes) for sizes in self.anchor_sizes}
+        require(len(counts) == 1 and 0 not in counts, "anchor_sizes: every level needs as many sizes, at least one")
+        require(len(self.anchor_ratios) > 0, "anchor_ratios is empty, expected at least one")
+        require(self.arch == "c4" or len(self.box_fcs) > 0, f"box_fcs is empty, {self.arch} needs at least one")
         # Figure 4: C4 masks come out of res5's 7x7 through one deconvolution, the FCN doubles its 14x14 crop.
         made = 2 * (self.box_size if self.arch == "c4" else self.mask_roi_size)
         fcn = "mask" in self.heads and self.mask_head == "fcn"
-        require(
-            not fcn or made == self.mask_size,
-            f"mask_size is {self.mask_size}, this head makes {made} x {made}",
-        )
+        require(not fcn or made == self.mask_size, f"mask_size is {self.mask_size}, this head makes {made} x {made}")
 
     def replace(self, **changes: Any) -> Config:
         """A copy with changed fields; `train__lr=…` reaches into `train`. Unknown names raise ValueError."""
-        inner = {name[len("train__") :]: value for name, value in changes.items() if name.startswith("train__")}
-        outer = {name: value for name, value in changes.items() if not name.startswith("train__")}
-        for names, cls in ((inner, Training), (outer, Config)):
-            unknown = set(names) - {f.name for f in dataclasses.fields(cls)}
-            require(not unknown, f"no field {sorted(unknown)} in {cls.__name__}")
-        train = dataclasses.replace(outer.pop("train", self.train), **inner)
-        return dataclasses.replace(self, train=train, **outer)
+        prefix = "train__"
+        inner = {name[len(prefix) :]: value for name, value in changes.items() if name.startswith(prefix)}
+        outer = {name: value for name, value in changes.items() if not name.startswith(prefix)}
+        train = outer.pop("train", self.train)
+        require(isinstance(train, Training), f"train is {reprlib.repr(train)}, expected Training")
+        train = dataclasses.replace(train, **known(Training, inner))
+        return dataclasses.replace(self, train=train, **known(Config, outer))
 
     def to_dict(self) -> dict[str, Any]:
         """Plain JSON-able dictionary; `Config.from_dict` undoes it."""
@@ -232,10 +206,9 @@ class Config:
 
     @staticmethod
     def from_dict(values: dict[str, Any]) -> Config:
-        """The inverse of `to_dict`; lists become tuples, unknown names raise ValueError."""
-        plain = {name: _tuples(value) for name, value in values.items() if name != "train"}
-        inner = {f"train__{name}": _tuples(value) for name, value in values.get("train", {}).items()}
-        return Config().replace(**plain, **inner)
+        """The inverse of `to_dict`; lists become tuples, unknown names and other kinds of values raise ValueError."""
+        outer = known(Config, values)
+        return Config(**outer | {"train": Training(**known(Training, outer.get("train", {})))})
 
     @staticmethod
     def tiny(num_classes: int = 7, **changes: Any) -> Config:
@@ -253,5 +226,14 @@ class Config:
         return list(NAMED)
 
 
-def _tuples(value: Any) -> Any:
-    return tuple(_tuples(v) for v in value) if isinstance(value, (list, tuple)) else value
+def known(cls: type, values: Any) -> dict[str, Any]:
+    """The values with tuples for lists. Raises ValueError unless they are a dictionary of fields of `cls`."""
+    require(isinstance(values, Mapping), f"{cls.__name__} is {reprlib.repr(values)}, expected a dictionary")
+    unknown = [name for name in values if name not in types(cls)]
+    require(not unknown, f"no field {reprlib.repr(unknown)} in {cls.__name__}")
+    return {name: _tuples(value) for name, value in values.items()}
+
+
+def _tuples(value: Any, depth: int = 3) -> Any:
+    """Lists in lists become tuples in tuples, so deep and no deeper."""
+    return tuple(_tuples(v, depth - 1) for v in value) if isinstance(value, (list, tuple)) and depth else value

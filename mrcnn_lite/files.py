@@ -1,4 +1,4 @@
-"""Writing files so that nothing half-written is ever taken for whole; names that may not leave their folder.
+"""Writing files so that nothing half-written is ever taken for whole; reading files that others wrote.
 
 A file is written beside its place under another name, flushed to the disk, and moved to its place in one step; whoever
 reads it finds the old content or the new, never a part. Read next: whatever brought you here.
@@ -6,11 +6,13 @@ reads it finds the old content or the new, never a part. Read next: whatever bro
 
 from __future__ import annotations
 
+import json
 import os
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path, PurePosixPath, PureWindowsPath
+from typing import Any
 
 
 @contextmanager
@@ -50,3 +52,22 @@ def inside(folder: str | os.PathLike[str], name: str) -> Path:
     if PureWindowsPath(name).drive:
         raise ValueError(f"the name {name!r:.200} names a drive: expected one such as 'images/1.jpg'")
     return Path(folder, *parts)
+
+
+def read_json(path: str | os.PathLike[str]) -> Any:
+    """The content of a JSON file. Raises ValueError that names the file if it is no JSON."""
+    try:
+        return json.loads(Path(path).read_text(encoding="utf-8-sig"))  # Windows' editors begin with a mark
+    except (ValueError, RecursionError) as error:  # also bytes that are no text, and brackets in brackets in …
+        raise ValueError(f"{path} is not JSON: {error}") from error
+
+
+@contextmanager
+def naming(source: Any) -> Iterator[None]:
+    """A ValueError inside begins with `source` afterwards, where that is a path."""
+    try:
+        yield
+    except ValueError as error:
+        if not isinstance(source, (str, os.PathLike)) or str(error).startswith(str(source)):
+            raise
+        raise ValueError(f"{source}: {error}") from error

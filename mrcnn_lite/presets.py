@@ -1,4 +1,4 @@
-"""The named configurations, as plain dictionaries of what differs from `Config`'s defaults (ResNet-50-FPN).
+"""The named configurations, as what differs from `Config`'s defaults (ResNet-50-FPN); and what each setting may be.
 
 One name for each row of the paper's Tables 2a-e and 4, so that `mrcnn-lite train --config r50-c4-softmax --data coco`
 is the paper's experiment, and "tiny" for two CPU cores. DIFFERS: the paper trains its RPN separately for the ablations
@@ -106,4 +106,41 @@ NAMED: dict[str, Preset] = {
     # No row of the paper's: for two CPU cores
     "tiny": TINY,
     "tiny-dense": TINY_DENSE,
+}
+
+# What each setting may be, one by one; what contradicts each other is refused in `config.py`.
+WORDS = {
+    "arch": "c4 c5 fpn",
+    "backbone": "resnet18 resnet34 resnet50 resnet101 resnet152 resnext50_32x4d resnext101_32x8d resnext101_64x4d tiny",
+    "heads": "mask keypoint",
+    "norm": "frozen_bn bn gn",
+    "fpn_norm": "none bn gn",
+    "head_norm": "none bn gn",
+    "roi_op": "pool warp align",
+    "reduce": "mean max",
+    "mask_head": "fcn mlp",
+    "mask_loss": "sigmoid softmax",
+    "optimizer": "sgd adamw",
+    "schedule": "step cosine",
+}
+# The lowest and highest number in a field. The upper ends keep out what no machine could hold.
+RANGES = {
+    (0, 1): "rpn_fg_iou rpn_bg_iou rpn_nms_iou fg_iou bg_iou score_threshold nms_iou momentum milestones warmup_factor",
+    (1e-6, 1): "rpn_positive_fraction roi_positive_fraction",
+    (0, 0.999_999): "ema",
+    (0, 5): "frozen_stages",
+    (0, 64): "canonical_level sampling_ratio",
+    (0.01, 100): "scale_range",
+    (1, 100): "rpn_layers",
+    (1, 256): "size_divisor box_size mask_roi_size mask_size keypoint_roi_size",
+    (0, 1000): "num_keypoints weight_decay",
+    (1e-3, 1000): "anchor_ratios",
+    (1e-12, 1000): "norm_eps lr",
+    (1, 32_768): "min_size max_size fpn_channels box_convs box_fcs mask_layers mask_deconv keypoint_layers batch_size",
+    (1, 100_000): "num_classes rpn_samples roi_samples max_detections rpn_pre_nms_train rpn_pre_nms_test"
+    " rpn_post_nms_train rpn_post_nms_test",
+    (1e-3, 1e6): "anchor_sizes canonical_size box_weights image_std",
+    (-1e6, 1e6): "image_mean",
+    (0, 1e9): "warmup_steps grad_clip",
+    (1, 1e9): "steps",
 }

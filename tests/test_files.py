@@ -2,10 +2,11 @@
 
 import os
 import stat
+from pathlib import Path
 
 import pytest
 
-from mrcnn_lite.files import atomic, inside
+from mrcnn_lite.files import atomic, inside, naming, read_json
 
 
 def test_the_new_content_takes_its_place(tmp_path):
@@ -48,3 +49,26 @@ def test_a_name_may_go_into_folders(tmp_path, name):
 def test_a_name_may_not_leave_its_folder(tmp_path, name):
     with pytest.raises(ValueError, match="expected one such as"):
         inside(tmp_path, name)
+
+
+def test_json_is_read_with_and_without_the_mark_of_windows(tmp_path):
+    (tmp_path / "a.json").write_bytes(b'\xef\xbb\xbf{"a": [1, 2.5]}')
+    assert read_json(tmp_path / "a.json") == {"a": [1, 2.5]}
+
+
+@pytest.mark.parametrize("content", [b"[{", b"", b"\xff\xfe", b"[" * 100_000, b"1" * 5000, b"{'a': 1}"])
+def test_what_is_no_json_is_named(content, tmp_path):
+    (tmp_path / "a.json").write_bytes(content)
+    with pytest.raises(ValueError, match=r"a\.json is not JSON"):
+        read_json(tmp_path / "a.json")
+    with pytest.raises(FileNotFoundError):
+        read_json(tmp_path / "absent.json")
+
+
+@pytest.mark.parametrize("source, message", [("a.json", "^a.json: no"), (Path("a.json"), "^a.json: no"), (3, "^no$")])
+def test_an_error_names_its_file_once(source, message):
+    with pytest.raises(ValueError, match=message) as caught, naming(source), naming(source):
+        raise ValueError("no")
+    assert str(caught.value).count("a.json") <= 1
+    with pytest.raises(TypeError, match=r"^no$"), naming(source):  # a mistake of ours stays one
+        raise TypeError("no")

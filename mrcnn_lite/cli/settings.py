@@ -11,9 +11,9 @@ import ast
 import contextlib
 import dataclasses
 import difflib
-import json
 import os
 import re
+import reprlib
 import sys
 from collections.abc import Iterable
 from pathlib import Path
@@ -21,6 +21,7 @@ from statistics import median
 from typing import Any
 
 from ..config import Config
+from ..files import naming, read_json
 
 TINY = ("tiny", "tiny-dense")
 LARGEST_TINY = 512  # pixels of the shorter edge: the tiny network's anchors end at 64, larger pictures are made smaller
@@ -38,21 +39,16 @@ def read_config(name: str) -> Config:
         if name not in Config.names():
             raise ValueError(f"no configuration {name!r}{near(name, Config.names())}: `mrcnn-lite info` lists them")
         return Config.named(name)
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError as error:
-        raise FileNotFoundError(f"there is no configuration file {path}") from error
-    except ValueError as error:  # also bytes that are no text
-        raise ValueError(f"{path} is not JSON: {error}") from error
+    if not path.exists():
+        raise FileNotFoundError(f"there is no configuration file {path}")
+    content = read_json(path)
     if not isinstance(content, dict):
         raise ValueError(f"{path} holds a {type(content).__name__}, expected an object with a configuration's settings")
     train = content.pop("train", {})
     if not isinstance(train, dict):
-        raise ValueError(f"{path}: train is {train!r}, expected an object")
-    try:
+        raise ValueError(f"{path}: train is {reprlib.repr(train)}, expected an object")
+    with naming(path):
         return with_settings(Config(), content | {f"train.{key}": value for key, value in train.items()})
-    except ValueError as error:
-        raise ValueError(f"{path}: {error}") from error
 
 
 def pairs(texts: Iterable[str], option: str) -> dict[str, Any]:
@@ -72,7 +68,7 @@ def literal(text: str) -> Any:
         return WORDS[text.lower()]
     try:
         return ast.literal_eval(text)
-    except (ValueError, SyntaxError, MemoryError, RecursionError):
+    except (ValueError, TypeError, SyntaxError, MemoryError, RecursionError):
         return text
 
 
@@ -86,13 +82,9 @@ def with_settings(config: Config, changes: dict[str, Any]) -> Config:
     converted = {}
     for name, value in changes.items():
         if name not in settings:
-            raise ValueError(f"there is no setting {name!r}{near(name, settings)}")
+            raise ValueError(f"there is no setting {name!r:.99}{near(name, settings)}")
         converted[name.replace(".", "__")] = of_kind(name, value, settings[name])
-    try:
-        return config.replace(**converted)
-    except TypeError as error:  # a tuple of numbers where one of tuples belongs, say
-        shown = ", ".join(f"{name} (now {settings[name]})" for name in changes)
-        raise ValueError(f"these values do not fit: {shown}: {error}") from error
+    return config.replace(**converted)
 
 
 def flat(config: Config) -> dict[str, Any]:
@@ -107,24 +99,20 @@ def of_kind(name: str, value: Any, now: Any) -> Any:
     if isinstance(now, tuple):
         if isinstance(value, str):
             value = tuple(filter(None, (word.strip() for word in value.split(","))))
-        return as_tuple(value if isinstance(value, (tuple, list)) else (value,))
+        return value if isinstance(value, (tuple, list)) else (value,)
     if isinstance(now, bool):
         fits = isinstance(value, bool)
     elif isinstance(now, (int, float)):
         fits = isinstance(value, (int, float)) and not isinstance(value, bool)
         if fits and isinstance(now, int):
-            fits = float(value).is_integer()  # 1e4 is a whole number
+            fits = isinstance(value, int) or value.is_integer()  # 1e4 is a whole number
             value = int(value) if fits else value
     else:
         fits = isinstance(value, str)
     if not fits:
         kinds = {bool: "true or false", int: "a whole number", float: "a number", str: "a word"}
-        raise ValueError(f"{name} is {value!r}, expected {kinds[type(now)]} (now {now!r})")
-    return float(value) if isinstance(now, float) else value
-
-
-def as_tuple(value: Any) -> Any:
-    return tuple(as_tuple(part) for part in value) if isinstance(value, (tuple, list)) else value
+        raise ValueError(f"{name} is {reprlib.repr(value)}, expected {kinds[type(now)]} (now {now!r})")
+    return float(value) if isinstance(now, float) and abs(value) < 2**1000 else value  # larger: `Config` says so
 
 
 def near(name: str, names: Iterable[str]) -> str:
