@@ -16,10 +16,11 @@ from torch import Tensor, nn
 
 from .build import build_model
 from .config import Config
-from .files import atomic
+from .files import atomic, naming
 from .model import MaskRCNN
 
 FORMAT = "mrcnn_lite 1"
+FLOATS = (torch.float16, torch.bfloat16, torch.float32, torch.float64)  # any of them fills any other
 
 
 def save(model: MaskRCNN, path: str | os.PathLike[str], dtype: torch.dtype | None = None) -> None:
@@ -44,7 +45,10 @@ def save(model: MaskRCNN, path: str | os.PathLike[str], dtype: torch.dtype | Non
 
 
 def load(path: str | os.PathLike[str], device: str | torch.device = "cpu") -> MaskRCNN:
-    """The model in a file written by `save`, in eval mode. Raises FileNotFoundError or ValueError naming the file."""
+    """The model in a file written by `save`, in eval mode. Raises FileNotFoundError or ValueError naming the file.
+
+    The file is not trusted: nothing in it is run, and memory is taken for what it holds, not for what it claims.
+    """
     from safetensors import SafetensorError, safe_open
 
     path = Path(path)
@@ -52,40 +56,89 @@ def load(path: str | os.PathLike[str], device: str | torch.device = "cpu") -> Ma
         raise FileNotFoundError(f"{path}: no such file of weights")
     try:
         with safe_open(path, framework="pt") as file:
-            about = json.loads((file.metadata() or {}).get("mrcnn_lite", "{}"))
+            metadata = file.metadata() or {}
             state = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
     except SafetensorError as error:
-        raise ValueError(f"{path}: not a whole safetensors file ({error})") from error
-    if about.get("format") != FORMAT:
-        raise ValueError(f"{path}: format is {about.get('format')!r}, expected {FORMAT!r}: not saved by mrcnn_lite")
-    model = build_model(Config.from_dict(about["config"]))
-    model.class_names = tuple(about["class_names"])
+        raise ValueError(f"{path}: not a whole safetensors file ({error}){hint_of_pickle(path)}") from error
+    with naming(path):
+        config, class_names = read_about(metadata.get("mrcnn_lite", "{}"))
+        with torch.device("meta"):  # shapes alone: the configuration may be of any size, the file says what is true
+            check_state(build_model(config).state_dict(), state, config.num_classes)
+    model = build_model(config)
+    model.class_names = class_names
     load_state(model, state, str(path))
     return model.eval().to(device)
 
 
+def read_about(text: str) -> tuple[Config, tuple[str, ...]]:
+    """What `save` wrote about the model -> configuration, class names. Raises ValueError."""
+    try:
+        about = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise ValueError(f"what it says about itself is not JSON: {error}") from error
+    found = about.get("format") if isinstance(about, dict) else None
+    if found != FORMAT:
+        raise ValueError(f"format is {found!r:.99}, expected {FORMAT!r}: not saved by mrcnn_lite")
+    config, names = Config.from_dict(about.get("config")), about.get("class_names")
+    if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
+        raise ValueError(f"class_names are {names!r:.99}, expected a list of texts")
+    if len(names) != config.num_classes:
+        raise ValueError(f"{len(names)} class_names for num_classes {config.num_classes} (with background)")
+    return config, tuple(names)
+
+
+def hint_of_pickle(path: Path) -> str:
+    """The end of a message, where a file is one of torch.save's."""
+    with open(path, "rb") as file:
+        start = file.read(2)
+    if start not in (b"PK", b"\x80\x02"):
+        return ""
+    hint = ": it was written by torch.save and is never unpickled here"
+    return hint + (". model.safetensors beside it holds the weights" if path.name == "last.pt" else "")
+
+
 def load_state(model: MaskRCNN, state: Mapping[str, Tensor], source: str) -> None:
     """Fill every tensor of the model by name. Raises ValueError that says what differs, class counts first."""
-    own = model.state_dict()
+    with naming(source):
+        check_state(model.state_dict(), state, model.config.num_classes)
+        check_numbers(state)
+    model.load_state_dict(dict(state), strict=False)
+
+
+def check_state(own: Mapping[str, Tensor], state: Mapping[str, Tensor], num_classes: int) -> None:
+    """Raise ValueError unless `state` has the tensors of `own`: their names, shapes and kinds of numbers."""
     shared = {
         name for name in own if name not in state and name.startswith("heads.mask.body.")
     }  # C4's res5, see `save`
     classes = state.get("heads.box.cls_score.bias")
-    if classes is not None and len(classes) != model.config.num_classes:
-        raise ValueError(
-            f"{source}: has {len(classes)} classes, the model {model.config.num_classes} (with background)"
-        )
+    if classes is not None and classes.dim() == 1 and len(classes) != num_classes:
+        raise ValueError(f"has {len(classes)} classes, the model {num_classes} (with background)")
     missing, unexpected = sorted(set(own) - set(state) - shared), sorted(set(state) - set(own))
+    both = sorted(set(own) & set(state))
     differing = [
         f"{name}: {list(state[name].shape)}, model {list(own[name].shape)}"
-        for name in sorted(set(own) & set(state))
+        for name in both
         if state[name].shape != own[name].shape
     ]
-    if missing or unexpected or differing:
-        found = [f"{what} {shortened(names)}" for what, names in
-                 (("lacks", missing), ("has the unknown", unexpected), ("differs in", differing)) if names]  # fmt: skip
-        raise ValueError(f"{source} does not fit the model: it {'; '.join(found)}")
-    model.load_state_dict(dict(state), strict=False)
+    kinds = [
+        f"{name}: {state[name].dtype}, model {own[name].dtype}"
+        for name in both
+        if state[name].dtype not in (FLOATS if own[name].is_floating_point() else (own[name].dtype,))
+    ]
+    problems = {"lacks": missing, "has the unknown": unexpected, "differs in": differing + kinds}
+    if any(problems.values()):
+        found = "; ".join(f"{what} {shortened(names)}" for what, names in problems.items() if names)
+        raise ValueError(f"does not fit the model: it {found}")
+
+
+def check_numbers(state: Mapping[str, Tensor]) -> None:
+    """Raise ValueError for weights that are no numbers, and for a variance below 0: the model would find nothing."""
+    wrong = [name for name, tensor in state.items() if not bool(tensor.isfinite().all())]
+    if wrong:
+        raise ValueError(f"has NaN or infinite weights in {shortened(wrong)}")
+    wrong = [name for name, tensor in state.items() if name.endswith("running_var") and bool((tensor < 0).any())]
+    if wrong:
+        raise ValueError(f"has a variance below 0 in {shortened(wrong)}")
 
 
 def shortened(names: list[str]) -> str:

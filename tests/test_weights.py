@@ -1,5 +1,7 @@
 """weights.py: our files there and back, what does not fit, ImageNet's weights."""
 
+import json
+
 import pytest
 import torch
 import torchvision
@@ -36,6 +38,66 @@ def test_a_torn_file_and_a_foreign_file_are_named(tmp_path):
         load(tmp_path / "foreign.safetensors")
     with pytest.raises(FileNotFoundError, match="no such file"):
         load(tmp_path / "absent.safetensors")
+
+
+def damaged(path, about=None, change=None):
+    """Our file with changes to what it says about itself, or to its tensors."""
+    from safetensors import safe_open
+    from safetensors.torch import save_file
+
+    model = build_model(Config.tiny(num_classes=3, heads=()))
+    model.class_names = ("background", "cat", "dog")
+    save(model, path, torch.float16)
+    with safe_open(path, framework="pt") as file:
+        said, state = json.loads(file.metadata()["mrcnn_lite"]), {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    said = {**said, **about} if isinstance(about, dict) else said
+    for name, new in (change or {}).items():
+        state[name] = new(state[name])
+    text = about if isinstance(about, str) else json.dumps(said)
+    save_file(state, path, metadata={"mrcnn_lite": text})
+    return path
+
+
+# Each layer has 32768 x 32768 numbers, 4 GB: nobody takes them for a file that does not hold them.
+LARGE = Config.tiny(num_classes=3, heads=(), box_fcs=(32768,) * 90)
+BIAS, VARIANCE = "heads.box.cls_score.bias", "backbone.body.bn1.running_var"
+
+
+@pytest.mark.parametrize(
+    "about, change, message",
+    [
+        ("{", None, "what it says about itself is not JSON"),
+        ("[" * 9999, None, "not JSON"),
+        ("[]", None, "format is None, expected 'mrcnn_lite 1'"),
+        ({"format": ["mrcnn_lite 1"]}, None, "format is"),
+        ({"config": None}, None, "Config is None"),
+        ({"config": {"num_classes": -1}}, None, "num_classes is -1"),
+        ({"config": {"box_fcs": [10**9] * 2}}, None, "box_fcs is"),
+        ({"config": LARGE.to_dict()}, None, "does not fit the model: it lacks .* and .* more"),
+        ({"class_names": "background"}, None, "class_names are 'background', expected a list of texts"),
+        ({"class_names": ["background", "cat"]}, None, "2 class_names for num_classes 3"),
+        ({"class_names": ["background", "cat", 3]}, None, "class_names are"),
+        (None, {BIAS: lambda t: t.new_full((3,), float("nan"))}, f"NaN or infinite weights in {BIAS}"),
+        (None, {VARIANCE: lambda t: t - 2}, f"a variance below 0 in {VARIANCE}"),
+        (None, {BIAS: lambda t: t.new_zeros(91)}, "has 91 classes, the model 3"),
+        (None, {BIAS: lambda t: t.new_zeros(())}, rf"differs in {BIAS}: \[\], model \[3\]"),
+        (None, {BIAS: lambda t: t.long()}, f"differs in {BIAS}: torch.int64, model torch.float32"),
+    ],
+)
+def test_a_file_that_lies_is_named(about, change, message, tmp_path):
+    path = damaged(tmp_path / "model.safetensors", about, change)
+    with pytest.raises(ValueError, match=rf"model\.safetensors: .*{message}"):
+        load(path)
+
+
+def test_what_torch_save_wrote_is_never_unpickled(tmp_path):
+    state = build_model(Config.tiny(num_classes=3, heads=())).state_dict()
+    torch.save(state, tmp_path / "last.pt")
+    torch.save(state, tmp_path / "old.pt", _use_new_zipfile_serialization=False)
+    with pytest.raises(ValueError, match=r"last\.pt: .*torch\.save.*model\.safetensors beside it holds the weights"):
+        load(tmp_path / "last.pt")
+    with pytest.raises(ValueError, match=r"old\.pt: .*written by torch\.save and is never unpickled here"):
+        load(tmp_path / "old.pt")
 
 
 def test_another_number_of_classes_is_said_first():
