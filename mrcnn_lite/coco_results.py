@@ -10,13 +10,15 @@ from __future__ import annotations
 
 import contextlib
 import io
-import json
 from collections.abc import Callable, Mapping, Sequence
-from pathlib import Path, PurePath
+from pathlib import PurePath
 from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
+
+from .coco_checks import import_pycocotools
+from .detections import check_detection
 
 Entry = dict[str, Any]
 Figures = dict[str, float | None]  # None: undefined, there is no ground truth of that kind (COCO prints -1)
@@ -46,7 +48,10 @@ TASKS = {
 
 
 def to_coco_results(
-    detections: Mapping[str, Tensor], image_id: int, to_category: Callable[[int], int | None] = int
+    detections: Mapping[str, Tensor],
+    image_id: int,
+    to_category: Callable[[int], int | None] = int,
+    size: Sequence[int] | None = None,
 ) -> list[Entry]:
     """The detections of one image as entries of COCO results, ready for JSON; nothing is rounded.
 
@@ -55,15 +60,21 @@ def to_coco_results(
             torchvision's (float [N,1,H,W], threshold 0.5), and keypoints [N,J,3].
         image_id: written into every entry.
         to_category: label -> category id, or None to leave the detection out.
+        size: (H, W) of the image, where its masks are to be held to that.
 
     Keypoints lose half a pixel, because COCO counts pixel centres in whole numbers. A detection none of whose
-    joints is claimed (third value 0 everywhere, as of a person seen without joints) gets no keypoints.
+    joints is claimed (third value 0 everywhere, as of a person seen without joints) gets no keypoints. Raises
+    ValueError or TypeError, naming image and detection, for what is no detection (`detections.check_detection`).
     """
+    check_detection(detections, f"image {image_id!r}", size)
     found = {key: value.detach().cpu() for key, value in detections.items() if isinstance(value, Tensor)}
     half_pixel = torch.tensor([0.5, 0.5, 0.0], dtype=torch.float64)
     entries = []
     for n, (label, score) in enumerate(zip(found["labels"].tolist(), found["scores"].tolist())):
-        category = to_category(label)
+        try:
+            category = to_category(label)
+        except ValueError as error:
+            raise ValueError(f"image {image_id!r}, detection {n}: {error}") from error
         if category is None:
             continue
         x1, y1, x2, y2 = found["boxes"][n].tolist()
@@ -89,29 +100,33 @@ def labels_by_name(names: Sequence[str] | None, categories: Sequence[Entry]) -> 
     """Label of a model -> category id of a ground truth, by class name; None for a class it lacks.
 
     names: of the labels 0 (background), 1, … Without names, or where none is shared but the numbers agree, label
-    k is the k-th category in the order of ids. Raises ValueError where neither can be meant.
+    k is the k-th category in the order of ids. Raises ValueError where neither can be meant, and the function for a
+    label that there is not.
     """
     ids = {category["name"]: category["id"] for category in categories}
-    by_order = dict(enumerate(sorted(ids.values()), start=1))
+    by_order: dict[int, int | None] = dict(enumerate(sorted(ids.values()), start=1))
     if names is None:
-        return by_order.get
-    by_name = {label: ids[name] for label, name in enumerate(names) if name in ids}
-    if by_name:
-        return by_name.get
+        return by_label(by_order)
+    by_name = {label: ids.get(name) for label, name in enumerate(names)}
+    if any(category is not None for category in by_name.values()):
+        return by_label(by_name)
     if len(names) - 1 == len(ids):
-        return by_order.get
+        return by_label(by_order)
     raise ValueError(
         f"the model's {len(names) - 1} classes ({', '.join(names[1:4])}, …) and the ground truth's "
         f"{len(ids)} ({', '.join(list(ids)[:3])}, …) have no name in common"
     )
 
 
-def read_json(path: str | Path) -> Any:
-    """The content of a JSON file; ValueError names the file if it is not JSON."""
-    try:
-        return json.loads(Path(path).read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise ValueError(f"{path} is not JSON: {error}") from error
+def by_label(categories: Mapping[int, int | None]) -> Callable[[int], int | None]:
+    """The table as a function. It raises ValueError for a label that there is not."""
+
+    def to_category(label: int) -> int | None:
+        if label not in categories:
+            raise ValueError(f"label {label} is none of {min(categories)}..{max(categories)}")
+        return categories[label]
+
+    return to_category
 
 
 def match_names(
@@ -121,7 +136,7 @@ def match_names(
 
     An entry with `file_name` or `category_name` is matched by name (of a path, as many last parts as the names of the
     ground truth have), one without by its id, through ``own_ids`` if given. Classes that the ground truth lacks are
-    dropped, unless it has none of them; any other unknown name stays as the id, for `check_entries` to report.
+    dropped, unless it has none of them; any other unknown name stays as the id, for `check_against` to report.
     """
     images = {PurePath(image.get("file_name", "")).as_posix(): image["id"] for image in truth["images"]}
     categories = {category["name"]: category["id"] for category in truth["categories"]}
@@ -140,24 +155,6 @@ def match_names(
             entry["category_id"] = own_ids.get(entry["category_id"], entry["category_id"])
         matched.append(entry)
     return matched
-
-
-def check_entries(entries: Sequence[Entry], truth: Mapping[str, Any]) -> None:
-    """Refuse what COCO's evaluation takes in silence and scores as zero; ValueError says which entry."""
-    sizes = {image["id"]: [image["height"], image["width"]] for image in truth["images"]}
-    categories = [category["id"] for category in truth["categories"]]
-    for number, entry in enumerate(entries):
-        where = f"result {number}"
-        if missing := {"image_id", "category_id", "score"} - entry.keys():
-            raise ValueError(f"{where} has no {', '.join(sorted(missing))}: {sorted(entry)}")
-        where = f"result {number} (image {entry['image_id']!r})"
-        if entry["image_id"] not in sizes:
-            raise ValueError(f"{where}: not one of the {len(sizes)} images of the ground truth")
-        if entry["category_id"] not in categories:
-            raise ValueError(f"{where}: category {entry['category_id']!r} is not one of {categories[:100]}")
-        mask, size = entry.get("segmentation"), sizes[entry["image_id"]]
-        if isinstance(mask, Mapping) and list(mask["size"]) != size:
-            raise ValueError(f"{where}: its mask is {mask['size']} pixels (H, W), the image {size}")
 
 
 def run_coco(
@@ -231,14 +228,3 @@ def mean_defined(values: Any) -> float | None:
     """The mean over what is defined: COCO writes -1 where there is no ground truth."""
     defined = values[values > -1]
     return float(defined.mean()) if defined.size else None
-
-
-def import_pycocotools() -> Any:
-    """pycocotools with its three modules, or an ImportError that says what to install."""
-    try:
-        import pycocotools.coco
-        import pycocotools.cocoeval
-        import pycocotools.mask
-    except ImportError as error:
-        raise ImportError("COCO evaluation and run lengths need pycocotools: pip install pycocotools") from error
-    return pycocotools

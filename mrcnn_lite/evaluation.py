@@ -11,7 +11,7 @@ of pycocotools, visualize.py to see what the figures mean.
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -19,19 +19,19 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from .coco_checks import check_against, check_entries, check_reading, check_truth, restricted
 from .coco_results import (
     TASKS,
     Entry,
     Figures,
-    check_entries,
     coco_figures,
     labels_by_name,
     match_names,
     mean_defined,
-    read_json,
     run_coco,
     to_coco_results,
 )
+from .files import naming, read_json
 
 
 @dataclass(frozen=True)
@@ -104,6 +104,7 @@ def evaluate(
     if count < 1:
         raise ValueError(f"nothing to evaluate: the data set has {len(dataset)} images and limit is {limit}")
     truth = dataset.coco_ground_truth()
+    check_truth(truth)
     sigmas = getattr(dataset, "keypoint_sigmas", None) if sigmas is None else sigmas
     to_category = labels_by_name(class_names or getattr(model, "class_names", None), truth["categories"])
     entries: list[Entry] = []
@@ -114,9 +115,11 @@ def evaluate(
         for start in starts:
             samples = [dataset[i] for i in range(start, min(start + batch_size, count))]
             detections = detect([image for image, _ in samples])
-            for (_, target), detection in zip(samples, detections, strict=True):
+            if len(detections) != len(samples):
+                raise ValueError(f"the model gives {len(detections)} detections for {len(samples)} images")
+            for (image, target), detection in zip(samples, detections):
                 image_ids.append(int(target["image_id"]))
-                entries += to_coco_results(detection, image_ids[-1], to_category)
+                entries += to_coco_results(detection, image_ids[-1], to_category, image.shape[-2:])
                 keys |= detection.keys()
     return _score(entries, truth, image_ids, _tasks_of(keys), sigmas=sigmas, max_dets=max_dets)
 
@@ -149,23 +152,33 @@ def evaluate_detections(
     """
     truth = read_json(ground_truth) if isinstance(ground_truth, str | Path) else ground_truth
     own_ids: dict[int, int] = {}
-    if not isinstance(truth, Mapping):
+    if hasattr(truth, "coco_ground_truth"):
         dataset, truth = truth, truth.coco_ground_truth()
         sigmas = dataset.keypoint_sigmas if sigmas is None else sigmas
         own_ids = {dataset.to_coco_id(category["id"]): category["id"] for category in truth["categories"]}
-    found = list(read_json(detections) if isinstance(detections, str | Path) else detections)
+    with naming(ground_truth):
+        check_truth(truth)
     image_ids = image_ids or truth.get("image_ids") or [image["id"] for image in truth["images"]]
-    if not found or "boxes" not in found[0]:
-        entries = match_names(found, truth, own_ids)
-        keys = set().union(*(entries or truth["annotations"]))
-    else:
-        if len(image_ids) != len(found):
-            raise ValueError(f"detections of {len(found)} images, ground truth of {len(image_ids)}")
-        to_category = to_category or labels_by_name(None, truth["categories"])
-        entries = [entry for d, i in zip(found, image_ids) for entry in to_coco_results(d, i, to_category)]
-        keys = set().union(*found)
-    tasks = _tasks_of(keys) if tasks is None else tasks
-    return _score(entries, truth, image_ids, tasks, sigmas=sigmas, max_dets=max_dets, use_categories=use_categories)
+    sizes = {image["id"]: (image["height"], image["width"]) for image in truth["images"]}
+    if unknown := [image_id for image_id in image_ids if image_id not in sizes]:
+        raise ValueError(f"image {unknown[0]!r} is not one of the {len(sizes)} images of the ground truth")
+    found = read_json(detections) if isinstance(detections, str | Path) else detections
+    found = list(found) if isinstance(found, Iterable) and not isinstance(found, str | Mapping) else found
+    records = [record for record in found if isinstance(record, Mapping)] if isinstance(found, list) else []
+    with naming(detections):
+        if any(isinstance(value, Tensor) for record in records for value in record.values()):
+            if len(image_ids) != len(found):
+                raise ValueError(f"detections of {len(found)} images, ground truth of {len(image_ids)}")
+            to_category = to_category or labels_by_name(None, truth["categories"])
+            entries = [e for d, i in zip(found, image_ids) for e in to_coco_results(d, i, to_category, sizes[i])]
+            keys = set().union(*found)
+        else:
+            check_entries(found)
+            entries = match_names(found, truth, own_ids)
+            check_against(entries, restricted(truth, set(image_ids)))
+            keys = set().union(*(entries or truth["annotations"]))
+        tasks = _tasks_of(keys) if tasks is None else tasks
+        return _score(entries, truth, image_ids, tasks, sigmas=sigmas, max_dets=max_dets, use_categories=use_categories)
 
 
 @contextlib.contextmanager
@@ -209,8 +222,8 @@ def _score(
         raise ValueError(f"unknown tasks {sorted(unknown)}, expected some of {list(TASKS)}")
     if max_dets <= 10:
         raise ValueError(f"max_dets is {max_dets}, expected more than the 10 of AR10")
-    truth = _restrict(truth, set(image_ids))
-    check_entries(entries, truth)
+    truth = restricted(truth, set(image_ids))
+    check_reading(entries, truth)
     objects = truth["annotations"]
     names = {category["id"]: category["name"] for category in truth["categories"]}
     real = [names[annotation["category_id"]] for annotation in objects if not annotation["iscrowd"]]
@@ -238,12 +251,3 @@ def _score(
 
 def _tasks_of(keys: set[str]) -> list[str]:
     return [name for name, task in TASKS.items() if keys & {task.entry_key, task.tensor_key}]
-
-
-def _restrict(truth: Mapping[str, Any], image_ids: set[int]) -> dict[str, Any]:
-    """A copy of the ground truth with these images alone, for pycocotools to write into."""
-    annotations = [annotation for annotation in truth["annotations"] if annotation["image_id"] in image_ids]
-    # WHY new ids: pycocotools takes an object with id 0 for "no match".
-    objects = [{"iscrowd": 0, **annotation, "id": n} for n, annotation in enumerate(annotations, start=1)]
-    images = [image for image in truth["images"] if image["id"] in image_ids]
-    return {**truth, "images": images, "annotations": objects}

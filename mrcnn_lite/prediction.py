@@ -21,6 +21,7 @@ from torch import Tensor
 
 from .coco_results import Entry, to_coco_results
 from .data.pictures import read_picture
+from .detections import check_detection
 from .evaluation import detecting
 from .files import atomic
 from .visualize import draw, save_png
@@ -94,6 +95,7 @@ def predict(
             batch = pictures[start : start + batch_size]
             images = [_to_tensor(picture, max_pixels) for picture in batch]
             for n, (image, detection) in enumerate(zip(images, detect(images), strict=True), start=start):
+                check_detection(detection, pictures[n].name, image.shape[-2:])
                 detection = _above(detection, score_threshold)
                 sizes.append(image.shape[-2:])
                 if results and folder:

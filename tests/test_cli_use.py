@@ -63,7 +63,7 @@ def test_results_that_cannot_be_meant(tmp_path, capsys):
     (tmp_path / "c.json").write_text('[{"image_id": 99, "category_id": 1, "score": 1, "bbox": [0, 0, 1, 1]}]')
     (tmp_path / "d.json").write_text('[{"image_id": 1, "category_id": 1, "score": 1, "keypoints": [1, 1, 1]}]')
     for name, said in (
-        ("a.json", "a.json holds a dict, expected a list of COCO results"),
+        ("a.json", "a.json: results are a dict, expected a list of COCO results"),
         ("b.json", "b.json is not JSON"),
         ("c.json", "image 99): not one of the 2 images"),
         ("d.json", "neither boxes nor masks nor keypoints in common"),

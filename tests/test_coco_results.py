@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import sys
 
 import numpy as np
 import pytest
@@ -12,13 +11,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pycocotools import mask as coco_mask
 
+from mrcnn_lite.coco_checks import check_against
 from mrcnn_lite.coco_results import (
-    check_entries,
     coco_figures,
     encode_mask,
     labels_by_name,
     match_names,
-    read_json,
     run_coco,
     to_coco_results,
 )
@@ -65,6 +63,15 @@ def test_a_label_without_category_is_left_out():
     assert only["category_id"] == 8
 
 
+def test_what_is_no_detection_is_named():
+    with pytest.raises(ValueError, match="image 7: has no scores"):
+        to_coco_results({key: value for key, value in detection().items() if key != "scores"}, 7)
+    with pytest.raises(ValueError, match=r"image 7: masks of shape \[2, 4, 6\], expected \[2, 6, 4\]"):
+        to_coco_results(detection(), 7, size=(6, 4))
+    with pytest.raises(ValueError, match=r"image 7, detection 1: label 2 is none of 1\.\.1"):
+        to_coco_results(detection(), 7, labels_by_name(None, TRUTH["categories"][:1]))
+
+
 def test_masks_of_torchvision_and_ours_give_the_same_run_lengths():
     ours = detection()
     theirs = dict(ours, masks=torch.where(ours["masks"], 0.51, 0.49)[:, None])
@@ -87,10 +94,15 @@ def test_run_lengths_come_back_as_the_mask(height, width, seed):
 def test_labels_are_matched_by_name_then_by_order():
     categories = TRUTH["categories"]
     by_name = labels_by_name(["background", "horse", "dog", "cat"], categories)
-    assert [by_name(label) for label in (1, 2, 3)] == [None, 8, 3]
+    assert [by_name(label) for label in (0, 1, 2, 3)] == [None, None, 8, 3]
+    with pytest.raises(ValueError, match=r"label 4 is none of 0\.\.3"):
+        by_name(4)
     for names in (None, ["background", "class 1", "class 2"]):
         by_order = labels_by_name(names, categories)
-        assert [by_order(label) for label in (1, 2, 3)] == [3, 8, None]
+        assert [by_order(label) for label in (1, 2)] == [3, 8]
+        for label in (0, 3):
+            with pytest.raises(ValueError, match=rf"label {label} is none of 1\.\.2"):
+                by_order(label)
     with pytest.raises(ValueError, match=r"3 classes \(x, y, z, …\).*2 \(cat, dog, …\).*no name in common"):
         labels_by_name(["background", "x", "y", "z"], categories)
 
@@ -109,26 +121,10 @@ def test_entries_are_matched_by_file_and_class_name():
 def test_unknown_names_are_reported():
     stranger = {"image_id": 1, "category_id": 1, "score": 1, "file_name": "b/one.png"}
     with pytest.raises(ValueError, match=r"result 0 \(image 'b/one.png'\): not one of the 2 images"):
-        check_entries(match_names([stranger], TRUTH), TRUTH)
+        check_against(match_names([stranger], TRUTH), TRUTH)
     horse = {"image_id": 7, "category_id": 1, "score": 1, "category_name": "horse"}
     with pytest.raises(ValueError, match=r"category 'horse' is not one of \[3, 8\]"):
-        check_entries(match_names([horse], TRUTH), TRUTH)
-
-
-@pytest.mark.parametrize(
-    ("change", "message"),
-    [
-        ({"score": None}, "result 0 has no score"),
-        ({"image_id": 8}, r"image 8\): not one of the 2 images"),
-        ({"category_id": 4}, r"category 4 is not one of \[3, 8\]"),
-        ({"segmentation": {"size": [6, 4], "counts": ""}}, r"mask is \[6, 4\] pixels \(H, W\), the image \[4, 6\]"),
-    ],
-)
-def test_what_coco_would_score_as_zero_is_refused(change, message):
-    entry = {"image_id": 7, "category_id": 3, "score": 0.5, **change}
-    entry = {key: value for key, value in entry.items() if value is not None}
-    with pytest.raises(ValueError, match=message):
-        check_entries([entry], TRUTH)
+        check_against(match_names([horse], TRUTH), TRUTH)
 
 
 def test_figures_are_those_that_pycocotools_prints():
@@ -156,16 +152,3 @@ def test_figures_are_those_that_pycocotools_prints():
     evaluation.summarize()
     assert list(coco_figures(evaluation).values()) == evaluation.stats.tolist()
     assert 0 < evaluation.stats[0] < 1
-
-
-def test_a_file_that_is_not_json_is_named(tmp_path):
-    path = tmp_path / "broken.json"
-    path.write_text("[{")
-    with pytest.raises(ValueError, match=r"broken\.json is not JSON"):
-        read_json(path)
-
-
-def test_without_pycocotools_the_message_says_what_to_install(monkeypatch):
-    monkeypatch.setitem(sys.modules, "pycocotools.mask", None)
-    with pytest.raises(ImportError, match="pip install pycocotools"):
-        encode_mask(torch.ones(2, 2))

@@ -422,6 +422,86 @@ def test_wrong_options_are_refused(options, message):
         evaluate_detections([], some_truth(), **options)
 
 
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"scores": None}, "image 1: has no scores"),
+        ({"scores": torch.tensor([1, math.nan])}, "image 1, detection 1: scores nan"),
+        (
+            {"boxes": torch.tensor([[10.0, 10, 40, 40], [60, 20, 30, 90]])},
+            r"image 1, detection 1: .*looks like x, y, width",
+        ),
+        ({"labels": torch.tensor([1, 3])}, r"image 1, detection 1: label 3 is none of 1\.\.2"),
+        ({"labels": torch.tensor([0, 1])}, r"image 1, detection 0: label 0 is none of 1\.\.2"),
+        ({"masks": torch.zeros(2, 160, 120)}, r"image 1: masks of shape \[2, 160, 120\], expected \[2, 120, 160\]"),
+        ({"masks": torch.full((2, 120, 160), 255.0)}, "image 1, detection 0: mask values from 255 to 255"),
+    ],
+)
+def test_wrong_detections_name_image_and_detection(change, message):
+    truth = some_truth()
+    perfect = PerfectModel(truth).eval()
+    with torch.no_grad():
+        found = perfect([FakeDataset(truth)[i][0] for i in range(3)])
+    found[0] = {key: value for key, value in (found[0] | change).items() if value is not None}
+    with pytest.raises((ValueError, TypeError), match=message):
+        evaluate_detections(found, truth)
+
+
+def test_boxes_as_x_y_width_height_are_seen_by_their_masks():
+    """x2 > x1 and y2 > y1 hold all the same: only the mask shows it."""
+    truth = truth_of(annotation(1, [20, 15, 61, 51]), annotation(2, [10, 30, 52, 95]))
+    perfect = PerfectModel(truth).eval()
+    with torch.no_grad():
+        found = perfect([FakeDataset(truth)[i][0] for i in range(3)])
+    assert evaluate_detections(found, truth).box["AP"] == pytest.approx(1)
+    for detection in found:
+        detection["boxes"][:, 2:] -= detection["boxes"][:, :2]
+    with pytest.raises(ValueError, match=r"image 1: bbox .* where x1, y1, x2, y2 belong"):
+        evaluate_detections(found, truth)
+
+
+def test_more_detections_than_count_are_harmless():
+    truth = truth_of(annotation(1, [10, 10, 50, 50]))
+    found = [result(1, [10, 10, 50, 50], 1 - n / 1000) for n in range(150)]
+    results = evaluate_detections(found, truth)
+    assert (results.detections, results.box["AP"]) == (150, pytest.approx(1))
+
+
+def test_a_file_is_named_with_what_is_wrong_in_it(tmp_path):
+    truth, results = tmp_path / "truth.json", tmp_path / "results.json"
+    truth.write_text(json.dumps(some_truth()))
+    results.write_text(json.dumps([{**result(1, [10, 10, 50, 50], 0.9), "score": math.nan}]))
+    with pytest.raises(ValueError, match=r"results\.json: result 0 \(image 1\): score is nan"):
+        evaluate_detections(results, truth)
+    results.write_text(json.dumps([{**result(1, [10, 10, 50, 50], 0.9), "image_id": 8}]))
+    with pytest.raises(ValueError, match=r"results\.json: result 0 \(image 8\): not one of the 3 images"):
+        evaluate_detections(results, truth)
+    truth.write_text(json.dumps({**some_truth(), "images": [{"id": 1}]}))
+    with pytest.raises(ValueError, match=r"truth\.json: image 1: its height and width are \[None, None\]"):
+        evaluate_detections(results, truth)
+    truth.write_text("[]")
+    with pytest.raises(ValueError, match=r"truth\.json: no COCO data set"):
+        evaluate_detections(results, truth)
+
+
+def test_parts_of_two_corners_do_not_turn_polygons_into_boxes():
+    """pycocotools would read [[1, 1, 2, 2], …] as boxes."""
+    square = [10, 10, 50, 10, 50, 50, 10, 50]
+    truth = truth_of(annotation(1, [10, 10, 50, 50], segmentation=[[1, 1, 2, 2], square]))
+    assert evaluate_detections([result(1, [10, 10, 50, 50], 0.9)], truth).mask["AP"] == pytest.approx(1)
+
+
+def test_a_model_that_forgets_an_image_is_named():
+    truth = some_truth()
+    with pytest.raises(ValueError, match="1 detections for 3 images"):
+        evaluate(lambda images: [{}], FakeDataset(truth), progress=False)
+
+
+def test_unknown_images_are_named():
+    with pytest.raises(ValueError, match="image 8 is not one of the 3 images"):
+        evaluate_detections([], some_truth(), image_ids=[1, 8])
+
+
 def test_max_dets_cuts_the_list():
     truth = truth_of(annotation(1, [10, 10, 50, 50]))
     wrong = [result(1, [60, 60, 100, 100], 0.9)] * 11

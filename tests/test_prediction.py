@@ -267,6 +267,20 @@ def test_missing_inputs_and_impossible_outputs(tmp_path):
 # ---- models ------------------------------------------------------------------------------------------
 
 
+def test_a_model_that_gives_nonsense_is_told_for_which_picture(tmp_path):
+    path = save(tmp_path / "photo.png")
+    boxes = torch.tensor([[0.0, 0, 5, 5]])
+    whole = {"boxes": boxes, "labels": torch.tensor([1]), "scores": torch.ones(1), "masks": torch.ones(1, 40, 60)}
+    for change, message in (
+        ({"scores": None}, "has no scores"),
+        ({"scores": torch.tensor([float("nan")])}, "detection 0: scores nan"),
+        ({"masks": torch.ones(1, 60, 40)}, r"masks of shape \[1, 60, 40\], expected \[1, 40, 60\]"),
+    ):
+        detection = {key: value for key, value in (whole | change).items() if value is not None}
+        with pytest.raises(ValueError, match=rf"photo\.png.*{message}"):
+            predict(lambda images, detection=detection: [detection], path)
+
+
 def test_load_model_reads_what_save_wrote(tmp_path):
     from mrcnn_lite import Config, build_model
     from mrcnn_lite.weights import save as save_weights

@@ -88,16 +88,18 @@ def run_evaluate(arguments: argparse.Namespace) -> int:
 
 def of_results(arguments: argparse.Namespace, options: dict[str, Any]) -> Any:
     """The figures of detections in a file."""
-    from ..coco_results import read_json
+    from ..coco_checks import check_entries
     from ..evaluation import evaluate_detections
+    from ..files import naming, read_json
 
-    detections = read_json(arguments.results)
-    if not isinstance(detections, list):
-        raise ValueError(f"{arguments.results} holds a {type(detections).__name__}, expected a list of COCO results")
     if Path(arguments.data).is_file():
-        return evaluate_detections(detections, arguments.data)
-    keypoints = any("keypoints" in entry for entry in detections[:1])
-    return evaluate_detections(detections, open_data(arguments.data, arguments.split, keypoints=keypoints, **options))
+        return evaluate_detections(arguments.results, arguments.data)
+    entries = read_json(arguments.results)
+    with naming(arguments.results):
+        check_entries(entries)
+    keypoints = any("keypoints" in entry for entry in entries[:1])
+    dataset = open_data(arguments.data, arguments.split, keypoints=keypoints, **options)
+    return evaluate_detections(arguments.results, dataset)
 
 
 def draw_predictions(model: Any, dataset: Any, path: Path, title: str, least: float, count: int = 8) -> None:
