@@ -192,9 +192,8 @@ class Config:
 
     def replace(self, **changes: Any) -> Config:
         """A copy with changed fields; `train__lr=…` reaches into `train`. Unknown names raise ValueError."""
-        prefix = "train__"
-        inner = {name[len(prefix) :]: value for name, value in changes.items() if name.startswith(prefix)}
-        outer = {name: value for name, value in changes.items() if not name.startswith(prefix)}
+        inner = {name.removeprefix("train__"): value for name, value in changes.items() if name.startswith("train__")}
+        outer = {name: value for name, value in changes.items() if not name.startswith("train__")}
         train = outer.pop("train", self.train)
         require(isinstance(train, Training), f"train is {reprlib.repr(train)}, expected Training")
         train = dataclasses.replace(train, **known(Training, inner))

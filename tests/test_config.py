@@ -57,7 +57,7 @@ def test_replace_reaches_the_training():
         ({"box_fcs": (10**400,)}, "box_fcs is"),
         ({"box_fcs": ()}, "box_fcs is empty, fpn needs at least one"),
         ({"mask_layers": (8,) * 101}, "mask_layers is .*, expected at most 100 numbers"),
-        ({"rpn_layers": 10**9}, "rpn_layers is 1000000000, expected 1..100"),
+        ({"rpn_layers": 10**9}, "rpn_layers is 1000000000, expected 1..256"),
         ({"anchor_sizes": ((),) * 5}, "anchor_sizes: every level needs as many sizes, at least one"),
         ({"anchor_sizes": (32.0,) * 5}, r"anchor_sizes is .*, expected tuple\[tuple\[float"),
         ({"anchor_ratios": ()}, "anchor_ratios is empty"),
