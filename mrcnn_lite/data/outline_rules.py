@@ -13,7 +13,7 @@ from pycocotools import mask as rle
 
 from ..checks import MARGIN, MIN_BOX_MASK_IOU, iou
 from .box_rules import DROPPED, NORMALISED, Box, Frame, read_box
-from .coco_parts import encode_segmentation, has_outline
+from .coco_parts import draw_outline, has_outline
 from .outlines import outline_fault, polygon_points
 from .problems import Tell
 
@@ -60,6 +60,8 @@ def _regular_polygons(outline: Any) -> list[list[float]] | None:
     """[x1, y1, …] or [[[x, y], …], …] or [[x, y], …] as polygons; None for any other list."""
     if not isinstance(outline, list) or not outline:
         return None
+    if isinstance(outline[0], list) and len(outline[0]) > 2 and not isinstance(outline[0][0], list):
+        return None  # as it should be
     flat = polygon_points(outline)
     if flat is not None and len(flat) >= 6 and len(flat) % 2 == 0:
         return [outline]
@@ -98,7 +100,7 @@ def _judge_polygons(fixed: dict[str, Any], outline: list[Any], frame: Frame, tel
 
 
 def _mask(outline: Any, frame: Frame) -> dict[str, Any]:
-    return encode_segmentation(outline, frame.height, frame.width, "it")
+    return draw_outline(outline, frame.height, frame.width)
 
 
 def _as_json(mask: dict[str, Any]) -> dict[str, Any]:
