@@ -8,7 +8,8 @@ import stat
 import numpy as np
 import pytest
 from PIL import Image
-from planted_data import assert_trains, change, plant_coco, plant_labels, real_or_generated, shapes, write_labels
+from planted_data import plant_coco, plant_labels
+from sound_data import assert_trains, change, real_or_generated, shapes, write_labels
 from test_data_coco_rules import annotation, write
 
 from mrcnn_lite.checks import iou

@@ -77,7 +77,7 @@ def _judge_references(
     if number is not None and number in used:
         tell("object-id-twice", f"an earlier annotation has the id {number} too", "ids that differ", fix="new id")
     if category_id not in kept_ids:
-        shown = f"{len(kept_ids)} ids from {min(kept_ids)} to {max(kept_ids)}" if kept_ids else "none"
+        shown = f"{len(kept_ids)}, with ids from {min(kept_ids)} to {max(kept_ids)}" if kept_ids else "none"
         cause = "looks like counted from 0" if category_id == 0 else ""
         found = f"category_id is {category_id}, the file names {shown}"
         tell("unknown-category", found, "one of the file's categories", cause, "object dropped")

@@ -23,22 +23,18 @@ def judge_outline(fixed: dict[str, Any], frame: Frame, tell: Tell) -> tuple[bool
     if not frame.has_masks:
         return True, None
     if regular := _regular_polygons(fixed.get("segmentation")):
-        found = "one list of numbers" if len(regular) == 1 else "polygons as pairs [x, y]"
-        tell("polygon-form", f"segmentation is {found}", "[[x1, y1, x2, y2, …], …]", fix="put into lists")
+        found = f"segmentation is {fixed['segmentation']!r:.60}"
+        tell("polygon-form", found, "[[x1, y1, x2, y2, …], …]", fix="put into such lists")
         fixed["segmentation"] = regular
     outline = fixed.get("segmentation")
     if not has_outline(outline):
-        kind, found = (
-            ("polygon-short", f"{outline!r:.60}") if outline and any(outline) else ("no-outline", "no outline")
-        )
-        fault = outline and outline_fault(outline, frame.height, frame.width)
-        tell(*(fault or (kind, found, "polygons of at least three corners, or run lengths")), fix=DROPPED)
+        _tell_no_outline(outline, frame, tell)
         return False, None
     if fault := outline_fault(outline, frame.height, frame.width):
         turned = isinstance(outline, dict) and outline | {"size": [frame.height, frame.width]}
         meant = turned if fault.cause and turned and _fits(turned, fixed, frame) else None
         fix = "size read as height, width, which fits its box" if meant else DROPPED
-        tell(*fault[:4], fix=fix)
+        tell(*fault, fix=fix)
         fixed["segmentation"] = meant
         return meant is not None, meant and _mask(meant, frame)
     if isinstance(outline, list):
@@ -54,6 +50,16 @@ def judge_outline(fixed: dict[str, Any], frame: Frame, tell: Tell) -> tuple[bool
         tell("crowd-polygon", "a crowd region as polygons", "run lengths (RLE)", fix="drawn as run lengths")
         fixed["segmentation"] = _as_json(mask)
     return True, mask
+
+
+def _tell_no_outline(outline: Any, frame: Frame, tell: Tell) -> None:
+    expected = "polygons of at least three corners, or run lengths"
+    if not outline or not any(outline):
+        tell("no-outline", "no segmentation", expected, fix=DROPPED)
+    elif fault := outline_fault(outline, frame.height, frame.width):
+        tell(*fault, fix=DROPPED)
+    else:
+        tell("polygon-short", f"segmentation is {outline!r:.60}", expected, fix=DROPPED)
 
 
 def _regular_polygons(outline: Any) -> list[list[float]] | None:
