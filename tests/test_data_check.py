@@ -13,7 +13,8 @@ from random import Random
 import numpy as np
 import pytest
 from PIL import Image
-from planted_data import assert_trains, change, plant_coco, real_or_generated, rectangle, shapes, write_labels
+from planted_data import plant_coco, rectangle
+from sound_data import assert_trains, change, real_or_generated, shapes, write_labels
 
 from mrcnn_lite.data.check import check_data
 from mrcnn_lite.data.registry import open_dataset

@@ -157,7 +157,7 @@ def test_keypoints_are_pixel_centres(tmp_path):
         (
             [annotation(5, category_id=44)],
             CATEGORIES,
-            "annotation 5: category_id is 44, the file names 3 ids from 3 to 90",
+            "annotation 5: category_id is 44, the file names 3, with ids from 3 to 90",
         ),
         ([], [], "no categories, expected at least one"),
         ([], [{"id": 1, "name": "a"}, {"id": 1, "name": "b"}], "'b' has the id 1, which another category has too"),

@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from PIL import Image
-from planted_data import plant_labels, write_labels
+from planted_data import plant_labels
+from sound_data import write_labels
 
 from mrcnn_lite.data.label_folder_rules import check_labels
 from mrcnn_lite.data.problems import Findings

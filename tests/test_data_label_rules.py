@@ -93,6 +93,20 @@ def test_faults(tmp_path):
     assert judged(tmp_path / "nowhere", None) == ([("label-missing", "picture dropped")], None)
 
 
+def test_smoothed_label_pictures(tmp_path):
+    """Saved as JPEG or resized smoothly, edges get numbers of their own; fine lines are objects like any other."""
+    sharp = numbers((5, 5, 25, 25, 255), (30, 5, 50, 35, 255))
+    soft = np.asarray(Image.fromarray(sharp).resize((61, 41), Image.Resampling.BICUBIC))
+    Image.fromarray(sharp).save(tmp_path / "x.jpg", quality=75)
+    for values in (soft, np.asarray(Image.open(tmp_path / "x.jpg"))):
+        told, label = judged(tmp_path, values, Look(values.shape, 1, None))
+        assert [kind for kind, _ in told] == ["label-smoothed"] and label is None
+    fibres = numbers(*[(5, 2 * n, 55, 2 * n + 1, n + 1) for n in range(15)], (5, 32, 9, 36, 99))
+    assert judged(tmp_path, fibres)[0] == []
+    specks = numbers((5, 5, 25, 25, 1), *[(40 + 2 * n, 30, 41 + 2 * n, 31, n + 2) for n in range(8)])
+    assert judged(tmp_path, specks)[0] == [] and judged(tmp_path, specks)[1].objects == 9
+
+
 def test_numbers_near_the_end_of_their_type_cost_nothing(tmp_path):
     values = numbers((5, 5, 9, 9, 2**31 - 1), (20, 5, 30, 9, 7), dtype=np.int32)
     assert judged(tmp_path, values)[1].objects == 2

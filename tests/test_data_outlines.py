@@ -45,10 +45,10 @@ def test_any_text_is_read_or_refused(text):
 @pytest.mark.parametrize(
     "outline, kind, found",
     [
-        (None, "outline-form", "a NoneType"),
-        ("x", "outline-form", "a str"),
-        ({"size": [4, 5]}, "outline-form", "a dict with size"),
-        ({"size": [4, 5], "counts": 3}, "outline-form", "run lengths that are a int"),
+        (None, "outline-form", "segmentation is None"),
+        ("x", "outline-form", "segmentation is 'x'"),
+        ({"size": [4, 5]}, "outline-form", "segmentation is {'size': [4, 5]}"),
+        ({"size": [4, 5], "counts": 3}, "outline-form", "counts is 3"),
         ([1, 2, 3, 4, 5, 6], "polygon-form", "polygon 0 is 1"),
         ([[1, 2, 3, 4, 5, "6"]], "polygon-form", "polygon 0 is"),
         ([[True] * 6], "polygon-form", "polygon 0 is"),

@@ -96,6 +96,7 @@ def _judge_splits(train: CheckedCoco, val: CheckedCoco, findings: Findings) -> N
         found = f"the same picture as {other} of {val.file.name}"
         tell = findings.at(train.file.name, name)
         tell("in-both-splits", found, "splits that share nothing", fix="dropped from the training")
+    train.is_changed |= bool(shared)
     dropped = {image["id"] for image in train.content["images"] if image["file_name"] in shared}
     for key, of in (("images", "id"), ("annotations", "image_id")):
         train.content[key] = [entry for entry in train.content[key] if entry[of] not in dropped]

@@ -49,7 +49,7 @@ def judge_entries(content: Record, findings: Findings, file: str) -> Entries:
         number, image_id, category_id = map(given.get, _IDS)
         usual = type(number) is type(image_id) is type(category_id) is int and number not in used
         if usual and same_as.get(image_id) == image_id and kept_ids.get(category_id) == category_id:
-            kept = given  # WHY first: COCO has 860,000 of them
+            kept: Record | None = given  # WHY first: COCO has 860,000 of them
         else:
             tell = findings.at(file, names.get(same_as.get(as_id(image_id)), ""), given.get("id", f"in place {place}"))
             kept = _judge_references(given, same_as, kept_ids, used, free_ids, tell)
@@ -77,7 +77,7 @@ def _judge_references(
     if number is not None and number in used:
         tell("object-id-twice", f"an earlier annotation has the id {number} too", "ids that differ", fix="new id")
     if category_id not in kept_ids:
-        shown = f"{len(kept_ids)} ids from {min(kept_ids)} to {max(kept_ids)}" if kept_ids else "none"
+        shown = f"{len(kept_ids)}, with ids from {min(kept_ids)} to {max(kept_ids)}" if kept_ids else "none"
         cause = "looks like counted from 0" if category_id == 0 else ""
         found = f"category_id is {category_id}, the file names {shown}"
         tell("unknown-category", found, "one of the file's categories", cause, "object dropped")

@@ -44,6 +44,11 @@ def encode_segmentation(segmentation: Any, height: int, width: int, name: str) -
     """
     if fault := outline_fault(segmentation, height, width):
         raise ValueError(f"{name}: {fault}")
+    return draw_outline(segmentation, height, width)
+
+
+def draw_outline(segmentation: Any, height: int, width: int) -> dict[str, Any]:
+    """The same for a segmentation in which `outline_fault` has found nothing: pycocotools trusts what it is given."""
     if isinstance(segmentation, list):
         polygons = [part for part in segmentation if len(part) >= 6]  # two corners enclose nothing
         if not polygons:

@@ -23,7 +23,7 @@ from .picture_rules import is_turned, look, shown_size
 from .problems import Findings, Tell
 
 PICTURE_DROPPED = "picture dropped with its objects"
-_NAMES = 1000  # so many are tried to find the folder of the pictures
+_NAMES = 100  # so many are tried to find the folder of the pictures
 
 Size = tuple[int, int]  # H, W
 
@@ -35,6 +35,7 @@ class CheckedCoco:
     file: Path
     pictures: Path | None
     content: Record
+    is_changed: bool = False  # else a copy has the file as it is
     turned: dict[str, int] = field(default_factory=dict)  # file name -> EXIF orientation that a copy applies
     digests: dict[bytes, str] = field(default_factory=dict)  # of a picture's pixels -> its file name
 
@@ -85,8 +86,9 @@ def check_coco(
             images.append(image if same else {**image, "height": size[0], "width": size[1]})
             kept += objects
     kept.sort(key=lambda placed: placed[0])
-    corrected = {"images": images, "annotations": [annotation for _, annotation in kept]}
-    checked.content = content | corrected | {"categories": entries.categories}
+    corrected = {"images": images, "annotations": [a for _, a in kept], "categories": entries.categories}
+    checked.is_changed = any(corrected[key] != content[key] for key in corrected)
+    checked.content = content | corrected
     return checked
 
 

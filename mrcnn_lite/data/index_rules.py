@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from ..files import inside
-from .problems import Findings
+from .problems import Findings, Tell
 
 SPLITS = ("train", "val")
 _MEANT = {"training": "train", "valid": "val", "validation": "val"}
@@ -55,35 +55,41 @@ def judge_index(path: Path, stems: Iterable[str], findings: Findings) -> Index |
             tell("index-form", f"entry in place {place} is {entry!r:.80}", "name and split", fix="entry left out")
             continue
         at = findings.at(file, name)
-        split = entry.get("split")
-        if (meant := _MEANT.get(str(split).lower(), str(split).lower())) != split:
-            readable = meant in SPLITS
-            fix = f"read as {meant}" if readable else "picture dropped"
-            at("index-split", f"the split {split!r:.40}", "'train' or 'val'", fix=fix)
-        elif split == "test":
-            at("index-test", "the split 'test'")
-        elif split not in SPLITS:
-            at("index-split", f"the split {split!r:.40}", "'train' or 'val'", fix="picture dropped")
+        split = _judge_split(entry.get("split"), at)
         if name not in there:
-            kind, found = "index-unknown-picture", f"{name!r:.80} is not there"
-            try:
-                inside("", name)
-            except ValueError as error:
-                kind, found = "name-leaves-folder", str(error)
-            at(kind, found, "a picture's name without its suffix", fix="entry left out")
+            _tell_unknown(name, at)
             continue
-        if meant not in (*SPLITS, "test"):
-            kept.setdefault(name, {})
-            continue
-        entry = entry if meant == split else entry | {"split": meant}
+        entry = entry if entry.get("split") == split else entry | {"split": split}
         if name in kept:
-            splits = {kept[name].get("split"), meant}
+            # In the validation rather than in the training: what is measured stays the same.
+            splits = {kept[name]["split"], split}
+            stays = next(known for known in ("", "val", "test", "train") if known in splits)
             cause = "it is in both splits" if len(splits) > 1 else ""
-            at("index-twice", "the name is there twice", "once", cause, "kept in val" if cause else "kept once")
-            entry = entry | {"split": "val"} if len(splits) > 1 else kept[name]
+            at("index-twice", "the name is there twice", "once", cause, f"kept in {stays}" if stays else "left out")
+            entry = {**kept[name], "split": stays}
         kept[name] = entry
     for name in sorted(there - kept.keys()):
         findings.at(file, name)("index-unnamed", "the index does not name it", "every picture", fix="picture dropped")
-    chosen = [entry for entry in kept.values() if entry]
+    chosen = [entry for entry in kept.values() if entry["split"]]
     corrected = {**content, "pictures": chosen} if isinstance(content, dict) else chosen
     return Index({entry["name"]: entry["split"] for entry in chosen}, class_name, corrected)
+
+
+def _judge_split(split: Any, at: Tell) -> str:
+    """-> "train", "val" or "test"; "" for what is none of them."""
+    meant = _MEANT.get(str(split).lower(), str(split).lower())
+    if split == "test":
+        at("index-test", "the split 'test'")
+    elif split not in SPLITS:
+        fix = f"read as {meant}" if meant in SPLITS else "picture dropped"
+        at("index-split", f"the split {split!r:.40}", "'train' or 'val'", fix=fix)
+    return meant if meant in (*SPLITS, "test") else ""
+
+
+def _tell_unknown(name: str, at: Tell) -> None:
+    kind, found = "index-unknown-picture", f"{name!r:.80} is not there"
+    try:
+        inside("", name)
+    except ValueError as error:
+        kind, found = "name-leaves-folder", str(error)
+    at(kind, found, "a picture's name without its suffix", fix="entry left out")

@@ -24,6 +24,7 @@ REMEDIES: dict[str, Callable[[np.ndarray], np.ndarray]] = {
     FIRST_CHANNEL: lambda values: values[:, :, 0],
 }
 _SPECK, _SHARE = 4, 0.1  # pixels, and share of the largest piece: smaller pieces say nothing about a mask
+_FEW_EDGES = 8  # so many objects may be thin in a picture with others that are not
 _BAND = 8  # pixels: pieces of an object that are nearer to each other are not far apart
 
 
@@ -52,6 +53,10 @@ def judge_label(path: Path, seen: Look | None, tell: Tell) -> Label | None:
     several = len(objects) == 1 and _are_several(np.bincount(pieces.ravel())[1:])
     if len(objects) == 0:
         tell("label-empty", "no object")
+    if (edges := _num_edges(ids)) > max(_FEW_EDGES, len(objects) / 2):
+        found = f"{len(objects)} numbers, of which {edges} are found in lines of one pixel only"
+        tell("label-smoothed", found, "one number an object", "looks like JPEG, or resized smoothly", DROPPED)
+        return None
     if several and objects[0] == 255:
         tell_semantic(tell, 255)
         return Label(int(pieces.max()), (*remedies, PIECES), turned)
@@ -64,6 +69,18 @@ def judge_label(path: Path, seen: Look | None, tell: Tell) -> Label | None:
 def _are_several(areas: np.ndarray) -> bool:
     """Areas of pieces, in pixels: is there a second one that is no speck beside the largest?"""
     return len(areas) > 1 and float(np.sort(areas)[-2]) >= max(_SPECK, _SHARE * areas.max())
+
+
+def _num_edges(ids: np.ndarray) -> int:
+    """How many of the numbers are no object, but the edge of one: a small share of all, nowhere 2 x 2 pixels large.
+
+    ids: 0..G without gaps [H, W].
+    """
+    square = ids[:-1, :-1]
+    filled = square[(square == ids[1:, :-1]) & (square == ids[:-1, 1:]) & (square == ids[1:, 1:])]
+    areas = np.bincount(ids.ravel())
+    areas[0], areas[filled] = 0, 0  # of numbers that are lines
+    return int((areas > 0).sum()) if areas.sum() < (ids > 0).sum() / 2 else 0  # else the objects are thin themselves
 
 
 def tell_semantic(tell: Tell, number: int) -> None:

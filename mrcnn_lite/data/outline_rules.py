@@ -13,7 +13,7 @@ from pycocotools import mask as rle
 
 from ..checks import MARGIN, MIN_BOX_MASK_IOU, iou
 from .box_rules import DROPPED, NORMALISED, Box, Frame, read_box
-from .coco_parts import encode_segmentation, has_outline
+from .coco_parts import draw_outline, has_outline
 from .outlines import outline_fault, polygon_points
 from .problems import Tell
 
@@ -23,22 +23,18 @@ def judge_outline(fixed: dict[str, Any], frame: Frame, tell: Tell) -> tuple[bool
     if not frame.has_masks:
         return True, None
     if regular := _regular_polygons(fixed.get("segmentation")):
-        found = "one list of numbers" if len(regular) == 1 else "polygons as pairs [x, y]"
-        tell("polygon-form", f"segmentation is {found}", "[[x1, y1, x2, y2, …], …]", fix="put into lists")
+        found = f"segmentation is {fixed['segmentation']!r:.60}"
+        tell("polygon-form", found, "[[x1, y1, x2, y2, …], …]", fix="put into such lists")
         fixed["segmentation"] = regular
     outline = fixed.get("segmentation")
     if not has_outline(outline):
-        kind, found = (
-            ("polygon-short", f"{outline!r:.60}") if outline and any(outline) else ("no-outline", "no outline")
-        )
-        fault = outline and outline_fault(outline, frame.height, frame.width)
-        tell(*(fault or (kind, found, "polygons of at least three corners, or run lengths")), fix=DROPPED)
+        _tell_no_outline(outline, frame, tell)
         return False, None
     if fault := outline_fault(outline, frame.height, frame.width):
         turned = isinstance(outline, dict) and outline | {"size": [frame.height, frame.width]}
         meant = turned if fault.cause and turned and _fits(turned, fixed, frame) else None
         fix = "size read as height, width, which fits its box" if meant else DROPPED
-        tell(*fault[:4], fix=fix)
+        tell(*fault, fix=fix)
         fixed["segmentation"] = meant
         return meant is not None, meant and _mask(meant, frame)
     if isinstance(outline, list):
@@ -56,10 +52,22 @@ def judge_outline(fixed: dict[str, Any], frame: Frame, tell: Tell) -> tuple[bool
     return True, mask
 
 
+def _tell_no_outline(outline: Any, frame: Frame, tell: Tell) -> None:
+    expected = "polygons of at least three corners, or run lengths"
+    if not outline or not any(outline):
+        tell("no-outline", "no segmentation", expected, fix=DROPPED)
+    elif fault := outline_fault(outline, frame.height, frame.width):
+        tell(*fault, fix=DROPPED)
+    else:
+        tell("polygon-short", f"segmentation is {outline!r:.60}", expected, fix=DROPPED)
+
+
 def _regular_polygons(outline: Any) -> list[list[float]] | None:
     """[x1, y1, …] or [[[x, y], …], …] or [[x, y], …] as polygons; None for any other list."""
     if not isinstance(outline, list) or not outline:
         return None
+    if isinstance(outline[0], list) and len(outline[0]) > 2 and not isinstance(outline[0][0], list):
+        return None  # as it should be
     flat = polygon_points(outline)
     if flat is not None and len(flat) >= 6 and len(flat) % 2 == 0:
         return [outline]
@@ -98,7 +106,7 @@ def _judge_polygons(fixed: dict[str, Any], outline: list[Any], frame: Frame, tel
 
 
 def _mask(outline: Any, frame: Frame) -> dict[str, Any]:
-    return encode_segmentation(outline, frame.height, frame.width, "it")
+    return draw_outline(outline, frame.height, frame.width)
 
 
 def _as_json(mask: dict[str, Any]) -> dict[str, Any]:

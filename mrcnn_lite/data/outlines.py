@@ -37,9 +37,8 @@ def outline_fault(segmentation: Any, height: int, width: int) -> Fault | None:
     if isinstance(segmentation, list):
         return _polygons_fault(segmentation, height, width)
     if not isinstance(segmentation, dict) or not {"size", "counts"} <= segmentation.keys():
-        keys = f" with {', '.join(map(str, segmentation))}" if isinstance(segmentation, dict) else ""
-        found = f"a segmentation that is a {type(segmentation).__name__}{keys:.100}"
-        return Fault("outline-form", found, 'a list of polygons, or {"size": …, "counts": …}')
+        expected = 'a list of polygons, or {"size": …, "counts": …}'
+        return Fault("outline-form", f"segmentation is {segmentation!r:.80}", expected)
     return _rle_fault(segmentation, height, width)
 
 
@@ -96,8 +95,7 @@ def _rle_fault(segmentation: dict[str, Any], height: int, width: int) -> Fault |
         if runs.min(initial=0) < 0:
             return Fault("rle-broken", f"a run of {runs.min()} in compressed run lengths", "runs from 0")
     else:
-        found = f"run lengths that are a {type(counts).__name__}"
-        return Fault("outline-form", found, "a list of whole numbers or COCO's text")
+        return Fault("outline-form", f"counts is {counts!r:.80}", "a list of whole numbers or COCO's text")
     if (total := int(runs.sum())) != height * width:
         return Fault("rle-counts", f"an RLE of {total} pixels", f"{height} x {width} = {height * width}")
     return None

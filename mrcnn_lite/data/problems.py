@@ -74,6 +74,7 @@ PROBLEMS = {
     "label-size": "a label picture of another size than its picture",
     "label-colours": "a label picture in colours instead of numbers",
     "label-values": "a label picture with negative or fractional numbers",
+    "label-smoothed": "values in between at the edges of objects, as JPEG and smooth resizing leave them",
     "label-semantic": "a mask of all objects together (0 and 255) instead of one number for each",
     "index-form": "an index.json that is broken or of another form",
     "index-unknown-picture": "index.json names a picture that is not there",

@@ -71,7 +71,10 @@ def _write_coco(coco: CheckedCoco, root: Path, work: Path) -> None:
         for name in tqdm(names, f"copying {coco.file.name}", leave=False, disable=None, unit=" pictures"):
             _copy(inside(coco.pictures, name), inside(work / place, name), coco.turned.get(name))
     file.parent.mkdir(parents=True, exist_ok=True)
-    file.write_text(json.dumps(coco.content), encoding="utf-8")
+    if coco.is_changed:
+        file.write_text(json.dumps(coco.content), encoding="utf-8")
+    else:
+        shutil.copyfile(coco.file, file)
 
 
 def _write_labels(labels: CheckedLabels, work: Path) -> None:
