@@ -36,6 +36,7 @@ ROOT = Path(__file__).resolve().parent
 VENV = ROOT / ".venv"
 EXTRAS = "notebooks,logs,test"
 OLDEST_PYTHON = (3, 10)
+MOST_WORKERS = 8  # that run tests side by side: each takes 2 GB of memory at times
 NEEDED_GB = 8 if sys.platform == "linux" else 4  # on Linux torch brings its CUDA libraries, GPU or not: 5.5 GB
 
 # .venv/course-state says how far we are: MAKING, UPDATING, or the fingerprint of a complete environment.
@@ -207,7 +208,8 @@ def test(here: bool, arguments: list[str]) -> int:
     report.tool("ruff check", "ruff", "check", ".")
     report.tool("ruff format", "ruff", "format", "--check", ".")
     report.tool("mypy", "mypy")
-    report.pytest("tests", "tests")
+    # A worker a core, each with one thread; a file's tests stay together, since they share what they prepare.
+    report.pytest("tests", "-n", str(min(os.cpu_count() or 1, MOST_WORKERS)), "--dist", "loadfile", "tests")
     if any((ROOT / "notebooks").rglob("*.ipynb")):
         nbval = ["--nbval", "--nbval-current-env", "--nbval-cell-timeout", "120"]
         report.pytest("notebooks", *nbval, "--nbval-sanitize-with", "tests/nbval_sanitize.cfg", "notebooks")

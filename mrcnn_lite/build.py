@@ -23,9 +23,14 @@ from .roi_ops import ROI_OPS, RoIPooler
 from .rpn import RPN, RPNHead
 
 
-def build_model(config: Config) -> MaskRCNN:
-    """The network that `config` describes, with random weights (ImageNet's: `weights.load_imagenet`)."""
-    return ARCHS[config.arch](config)
+def build_model(config: Config, check_inputs: bool = True) -> MaskRCNN:
+    """The network that `config` describes, with random weights (ImageNet's: `weights.load_imagenet`).
+
+    check_inputs: whether `losses` and `detect` refuse what `checks.py` finds wrong; `model.check_inputs` changes it.
+    """
+    model = ARCHS[config.arch](config)
+    model.check_inputs = check_inputs
+    return model
 
 
 def build_c4(config: Config) -> MaskRCNN:

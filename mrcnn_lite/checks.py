@@ -195,7 +195,7 @@ def judge_boxes(i: int, boxes: Rows, size: tuple[int, int], masks: Rows | None) 
         if min(x1, y1) < -MARGIN or x2 > width + MARGIN or y2 > height + MARGIN:
             problem = problem or f"reaches outside the image of {width} x {height} pixels (width x height)"
         if problem:
-            raise ValueError(f"{shown}: {problem}{usual_cause(boxes[j], size, masks and masks[j][4:])}")
+            raise ValueError(f"{shown}: {problem}{usual_cause(boxes[j], size, masks[j][4:] if masks else None)}")
     if boxes and masks is None and max(map(max, boxes)) <= 1.5 and min(size) > 8:
         found = f"box 0 {shown_box(boxes[0])}, no coordinate above 1.5 in an image of {width} x {height}"
         raise ValueError(f"image {i}: {found}: looks like normalised to 0..1, pass pixels")

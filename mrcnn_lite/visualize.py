@@ -155,12 +155,16 @@ def save_png(picture: np.ndarray, path: str | Path) -> None:
         Image.fromarray(picture).save(temporary, format="PNG")
 
 
-def show(picture: np.ndarray, alt: str) -> None:
-    """Put uint8 [H,W,3] into a notebook's output, with a text for those who can't see it."""
+def show(picture: Any, alt: str) -> None:
+    """Put uint8 [H,W,3], or a matplotlib Figure, into a notebook's output, with a text for those who can't see it."""
     from IPython.display import Image as Shown  # WHY here: only notebooks have it
     from IPython.display import display
 
     file = io.BytesIO()
+    if hasattr(picture, "savefig"):
+        picture.savefig(file, format="png", dpi=100, bbox_inches="tight")
+        picture = np.asarray(Image.open(file).convert("RGB"))
+        file = io.BytesIO()
     # 128 colours: a quarter of the bytes, and a notebook stays small enough to be shown on the web.
     Image.fromarray(picture).quantize(128).save(file, format="PNG", optimize=True)
     display(Shown(file.getvalue(), alt=alt))

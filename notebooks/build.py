@@ -1,12 +1,16 @@
 """Makes each notebook from its text: NN_name.py (py:percent, what one edits) -> NN_name.ipynb with outputs.
 
-`.venv/bin/python notebooks/build.py [NN …]` executes them all, or those whose names start so. Cells keep their ids, so
-that a second build of the same text changes outputs only.
+    .venv/bin/python notebooks/build.py [NN …]              executes them all, or those whose names start so
+    .venv/bin/python notebooks/build.py --solved [NN …]     runs them with every solution put in; writes nothing
+
+Cells with `exercise="name"` are written from mrcnn_lite/exercises/chNN.py, in the text too: edit them there. Cells keep
+their ids, so that a second build of the same text changes outputs only.
 """
 
 from __future__ import annotations
 
-import sys
+import argparse
+import importlib
 import time
 from pathlib import Path
 
@@ -14,14 +18,43 @@ import jupytext
 import nbformat
 from nbclient import NotebookClient
 
+from mrcnn_lite.exercises import exercise
+
 HERE = Path(__file__).parent
+STARS = {1: "easy", 2: "medium", 3: "hard"}
 
 
-def build(source: Path) -> nbformat.NotebookNode:
-    """The executed notebook of a text notebook, without what changes from run to run."""
+def exercise_cell(name: str, chapter: str, kind: str, solved: bool = False) -> str:
+    """The source of one of the two cells of an exercise: its text (markdown) or its stub with the check (code)."""
+    found = getattr(importlib.import_module(f"mrcnn_lite.exercises.ch{chapter}"), name)
+    if kind == "markdown":
+        return f"### Exercise: `{name}` ({STARS[found.difficulty]}, {found.minutes} minutes)\n\n{found.text.strip()}"
+    if solved:
+        return f"{name} = ex.{name}.answer\nassert ex.{name}.judge({name}).status == 'right'"
+    stub = exercise.source(found.stub, name)
+    return f"{stub}\n\n\nex.{name}.check({name})\n# Stuck? ex.{name}.hint(), and at the end ex.{name}.solution()"
+
+
+def read(source: Path, solved: bool = False) -> nbformat.NotebookNode:
+    """The notebook of a text, not executed, its exercises' cells written anew."""
     notebook = jupytext.read(source)
     for number, cell in enumerate(notebook.cells):
         cell["id"] = f"{source.stem[:2]}-{number:03d}"  # WHY: random ids would make every build a new file
+        if "exercise" in cell.metadata:
+            cell.source = exercise_cell(cell.metadata["exercise"], source.stem[:2], cell.cell_type, solved)
+    return notebook
+
+
+def as_text(notebook: nbformat.NotebookNode) -> str:
+    """The text of a notebook, without the versions of the program that writes it."""
+    lines = jupytext.writes(notebook, fmt="py:percent").splitlines(keepends=True)
+    return "".join(
+        line for line in lines if not line.startswith(("#       format_version", "#       jupytext_version"))
+    )
+
+
+def run(notebook: nbformat.NotebookNode) -> nbformat.NotebookNode:
+    """Execute a notebook and take out what changes from run to run."""
     NotebookClient(notebook, timeout=600, resources={"metadata": {"path": str(HERE)}}).execute()
     notebook.metadata.pop("widgets", None)
     notebook.metadata.pop("language_info", None)
@@ -32,15 +65,27 @@ def build(source: Path) -> nbformat.NotebookNode:
     return notebook
 
 
-def main(prefixes: list[str]) -> None:
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("prefixes", nargs="*", metavar="NN", help="which; default: all")
+    parser.add_argument("--solved", action="store_true", help="put the solutions in, run, write nothing")
+    options = parser.parse_args()
     for source in sorted(HERE.glob("[0-9][0-9]_*.py")):
-        if not prefixes or any(source.name.startswith(prefix) for prefix in prefixes):
+        if not options.prefixes or any(source.name.startswith(prefix) for prefix in options.prefixes):
             start = time.monotonic()
-            notebook = build(source)
+            notebook = read(source, options.solved)
+            if options.solved:
+                run(notebook)
+                print(f"{source.stem}: every solution accepted, {time.monotonic() - start:.0f} s", flush=True)
+                continue
+            text = as_text(notebook)
+            if text != source.read_text(encoding="utf-8"):
+                source.write_text(text, encoding="utf-8")
             target = source.with_suffix(".ipynb")
-            nbformat.write(notebook, target)
-            print(f"{target.name}: {time.monotonic() - start:.0f} s, {target.stat().st_size // 1024} KB")
+            nbformat.write(run(notebook), target)
+            seconds = time.monotonic() - start
+            print(f"{target.name}: {seconds:.0f} s, {target.stat().st_size // 1024} KB", flush=True)
 
 
 if __name__ == "__main__":
-    main(sys.argv[1:])
+    main()

@@ -86,7 +86,7 @@ IMAGES = {
     "grey": (torch.rand(1, H, W), "image 1: .*grey"),
     "RGBA": (torch.rand(4, H, W), "image 1: .*RGBA"),
     "NaN": (torch.full((3, H, W), float("nan")), "image 1: has NaN"),
-    "-1..1": (torch.rand(3, H, W) * 2 - 1, "image 1: values from -1"),
+    "-1..1": (torch.rand(3, H, W) * 2 - 1, r"image 1: values from -(1|0\.99)"),
     "no pixel": (torch.rand(3, 0, W), "image 1: shape"),
     "a batch": (torch.rand(1, 3, H, W), "image 1: .*a batch"),
 }

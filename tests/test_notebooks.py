@@ -1,6 +1,8 @@
 """notebooks/: a notebook says what its text says, carries outputs and nothing that changes from run to run."""
 
+import ast
 import re
+import sys
 from pathlib import Path
 
 import jupytext
@@ -8,6 +10,9 @@ import nbformat
 import pytest
 
 ROOT = Path(__file__).parents[1]
+sys.path.insert(0, str(ROOT / "notebooks"))
+import build  # noqa: E402
+
 TEXTS = sorted((ROOT / "notebooks").glob("[0-9][0-9]_*.py"))
 
 
@@ -48,3 +53,23 @@ def test_the_repository_is_that_of_pyproject(text):
     project = (ROOT / "pyproject.toml").read_text()
     for address in re.findall(r'REPOSITORY = "([^"]+)"', text.read_text()):
         assert f'Repository = "{address}"' in project
+
+
+@pytest.mark.parametrize("text", TEXTS, ids=lambda path: path.stem)
+def test_exercises_are_those_of_the_package_and_not_attempted(text):
+    assert build.as_text(build.read(text)) == text.read_text(encoding="utf-8")
+    notebook = nbformat.read(text.with_suffix(".ipynb"), as_version=4)
+    for cell in notebook.cells:
+        if cell.cell_type == "code" and "exercise" in cell.metadata:
+            said = "".join(output.get("text", "") for output in cell.outputs)
+            assert said.startswith(f"{cell.metadata['exercise']}: not attempted.")
+
+
+@pytest.mark.parametrize("text", TEXTS, ids=lambda path: path.stem)
+def test_later_cells_do_not_call_the_students_functions(text):
+    """A name that an exercise defines is not imported before: what follows would get the student's under that name."""
+    cells = jupytext.read(text).cells
+    defined = {cell.metadata["exercise"] for cell in cells if "exercise" in cell.metadata}
+    for cell in (cell for cell in cells if cell.cell_type == "code" and "exercise" not in cell.metadata):
+        used = {node.id for node in ast.walk(ast.parse(cell.source)) if isinstance(node, ast.Name)}
+        assert not used & defined, f"{text.name} uses {used & defined} of the student's"

@@ -1,0 +1,118 @@
+"""Every exercise: untouched it is not attempted, the answer is right, mistakes are named, the unusual is accepted.
+
+A checker that drifts from its exercise is worse than none: each mistake that a text warns of is written out and must be
+caught under its own name, and answers that are right in an unusual way must not be.
+"""
+
+import importlib
+from pathlib import Path
+
+import pytest
+import torch
+
+from mrcnn_lite.exercises import exercise
+from mrcnn_lite.exercises.exercise import NOT_ATTEMPTED, RAISED, RIGHT, WRONG, exercises, functions
+
+FOLDER = Path(exercise.__file__).parent
+CHAPTERS = [importlib.import_module(f"mrcnn_lite.exercises.{path.stem}") for path in sorted(FOLDER.glob("ch*.py"))]
+EXERCISES = [found for chapter in CHAPTERS for found in exercises(chapter)]
+MISTAKES = [(found, name, function) for found in EXERCISES for name, function in functions(found.mistakes)]
+UNUSUAL = [(found, name, function) for found in EXERCISES for name, function in functions(found.unusual)]
+
+
+def label(value):
+    return value.__name__ if isinstance(value, type) else value if isinstance(value, str) else ""
+
+
+@pytest.mark.parametrize("found", EXERCISES, ids=label)
+def test_an_exercise_is_complete(found):
+    assert found.text.strip() and found.minutes > 0 and found.difficulty in (1, 2, 3)
+    assert 2 <= len(found.hints) <= 3
+    assert len(functions(found.mistakes)) >= 3 and len(functions(found.unusual)) >= 2
+    assert all(function.__doc__ for _, function in functions(found.mistakes))
+    assert "..." in exercise.source(found.stub, found.__name__) and found.stub.__doc__
+
+
+@pytest.mark.parametrize("found", EXERCISES, ids=label)
+def test_the_untouched_stub_is_not_attempted(found):
+    assert found.judge(found.stub).status == NOT_ATTEMPTED
+
+
+@pytest.mark.parametrize("found", EXERCISES, ids=label)
+def test_the_answer_is_right_and_can_be_shown(found, capsys):
+    assert found.judge(found.answer).status == RIGHT
+    found.solution()
+    assert f"def {found.__name__}(" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(("found", "name", "function"), MISTAKES, ids=label)
+def test_each_mistake_is_caught_and_named(found, name, function):
+    verdict = found.judge(function)
+    assert (verdict.status, verdict.mistake) == (WRONG, name), verdict.text
+    assert "It looks like this: " in verdict.text
+
+
+@pytest.mark.parametrize(("found", "name", "function"), UNUSUAL, ids=label)
+def test_unusual_right_answers_are_accepted(found, name, function):
+    verdict = found.judge(function)
+    assert verdict.status == RIGHT, verdict.text
+
+
+class double(exercise.Exercise):
+    text, minutes, difficulty, hints = "Double.", 1, 1, ("add", "x + x")
+
+    def answer(x):
+        return 2 * x
+
+    def stub(x):
+        """x -> 2x"""
+        ...
+
+    def inputs(random):
+        yield (torch.tensor([1.0, 2, 3, 4]),)
+        yield (torch.tensor([0.5]),)
+        yield (torch.tensor([]),)
+
+    class mistakes:
+        def square(x):
+            """it is squared; twice is the number and itself"""
+            return x * x
+
+    class unusual:
+        pass
+
+
+def test_what_the_checker_says():
+    assert double.judge(lambda x: x + 1).text.splitlines() == [
+        "double: wrong on 2 of 3 inputs.",
+        "The smallest of them:",
+        "  x = [0.5]",
+        "  expected [1.0]",
+        "  got      [1.5]",
+    ]
+    named = double.judge(lambda x: x**2)
+    assert named.mistake == "square" and "It looks like this: it is squared; twice is" in named.text
+
+    def broken(x):
+        return x.nothing
+
+    raised = double.judge(broken)
+    assert raised.status == RAISED and "AttributeError" in raised.text and "in its line" in raised.text
+    assert "x = []" in raised.text  # the smallest input
+    assert double.judge(lambda x: (2 * x)[None]).status == WRONG  # another shape
+    assert double.judge(lambda x: "two").status == WRONG
+    assert double.judge(lambda: 1).status == RAISED
+
+
+def test_hints_come_one_by_one(capsys):
+    for _ in range(3):
+        double.hint()
+    assert capsys.readouterr().out.splitlines() == ["hint 1 of 2: add", "hint 2 of 2: x + x", "hint 2 of 2: x + x"]
+
+
+def test_an_answer_that_works_in_place_spoils_nothing():
+    def in_place(x):
+        x *= 2
+        return x
+
+    assert double.judge(in_place).status == RIGHT
