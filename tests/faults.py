@@ -1,6 +1,6 @@
 """Faults at many moments of a short run of training: whatever happens, nothing is lost and no bit differs in the end.
 
-    python tests/faults.py                  40 moments, under a minute on two cores: what pytest runs
+    python tests/faults.py                  30 moments, a minute on two cores: what pytest runs
     python tests/faults.py --moments 400    the long form: every write, flush and rename, and random times beside them
 
 The run trains a small Mask R-CNN of ours on drawn pictures, one of them broken, and writes everything that a run can
@@ -19,6 +19,7 @@ import builtins
 import collections
 import errno
 import io
+import itertools
 import json
 import os
 import random
@@ -42,16 +43,19 @@ import torch._dynamo  # every optimizer brings it about: here once for all child
 from mrcnn_lite.build import build_model
 from mrcnn_lite.config import Config
 from mrcnn_lite.data import open_dataset
-from mrcnn_lite.data.wrappers import Wrapper
+from mrcnn_lite.data.wrappers import Subset, Wrapper
 from mrcnn_lite.evaluation import evaluate  # noqa: F401  imported once, here, for all children
 from mrcnn_lite.training import records, train
 from mrcnn_lite.training.checkpoint import load_checkpoint
 
 torch.set_num_threads(1)
-PICTURES, STEPS = 6, 8
+PICTURES, STEPS = 6, 6
 # What is watched beside the writes of open files: functions of `os` through which everything else goes.
 WATCHED = ("open", "write", "ftruncate", "fsync", "replace", "rename", "unlink", "mkdir", "chmod")
+FALLIBLE = ("open", "write", "fsync", "replace", "mkdir", "save_file")  # what a full disk makes fail
 PHASES = ("before", "half", "after")
+OPEN = io.open  # unwatched
+Call = tuple[str, str]  # what, and of which file
 
 
 class Moment(NamedTuple):
@@ -72,8 +76,8 @@ class Watch:
 
     def __init__(self, folder: Path, moment: Moment | None) -> None:
         self.folder, self.moment = str(folder), moment
-        self.calls: list[tuple[str, str]] = []  # what, and of which file
-        self.true_open, self.files = io.open, dict[int, str]()
+        self.calls: list[Call] = []
+        self.files: dict[int, str] = {}
 
     def start(self) -> None:
         for name in WATCHED:
@@ -91,16 +95,18 @@ class Watch:
         moment, number = self.moment, len(self.calls)
         if moment is None or moment.count == 0 or number < moment.count:
             return do()
-        if moment.fault and what in ("open", "write", "fsync", "replace", "mkdir", "save_file"):
+        if moment.fault and what in FALLIBLE:
             if half is not None and number == moment.count:
                 half()
             raise OSError(moment.fault, os.strerror(moment.fault), path)
         if not moment.fault and number == moment.count:
             if moment.phase == "half" and half is not None:
                 half()
-            if moment.phase == "after":
-                do()
-            os.kill(os.getpid(), signal.SIGKILL)
+            try:
+                if moment.phase == "after":
+                    do()
+            finally:  # also after a call that fails, such as the removal of what is not there
+                os.kill(os.getpid(), signal.SIGKILL)
         return do()
 
     def watched(self, name: str, function: Callable[..., Any]) -> Callable[..., Any]:
@@ -123,7 +129,7 @@ class Watch:
         def call(tensors: Any, path: Any, **options: Any) -> None:
             def half() -> None:
                 function(tensors, path, **options)
-                with self.true_open(path, "r+b") as file:
+                with OPEN(path, "r+b") as file:
                     file.truncate(Path(path).stat().st_size // 2)
 
             self.call("save_file", os.path.abspath(path), lambda: function(tensors, path, **options), half)
@@ -132,9 +138,9 @@ class Watch:
 
     def open(self, path: Any, mode: str = "r", *arguments: Any, **options: Any) -> Any:
         if isinstance(path, int) or not set(mode) & set("wa+x"):
-            return self.true_open(path, mode, *arguments, **options)
+            return OPEN(path, mode, *arguments, **options)
         place = os.path.abspath(os.fspath(path))
-        file = self.call("open", place, lambda: self.true_open(path, mode, *arguments, **options))
+        file = self.call("open", place, lambda: OPEN(path, mode, *arguments, **options))
         self.files[file.fileno()] = place
         return WatchedFile(self, place, file)
 
@@ -205,18 +211,15 @@ def run(folder: Path, resume: bool) -> None:
     cache._STALE = 0.2  # seconds after which a process that draws is taken for dead
     os.environ["MRCNN_LITE_CACHE"] = str(folder / "cache")
     shapes = open_dataset("shapes", length=PICTURES, size=32)
-    drawn = open_dataset("shapes", length=PICTURES, size=32, cached=False)
-    for i in range(PICTURES):  # the cache is whole, or it is none
-        assert torch.equal(shapes[i][0], drawn[i][0]) and torch.equal(shapes[i][1]["masks"], drawn[i][1]["masks"])
     train(
         small_model(),
         OneBroken(shapes),
         output=folder / "run",
         resume=resume,
         steps=STEPS,
-        validation=drawn,
+        validation=Subset(shapes, 2),
         validate_every=4,
-        checkpoint_every=3,
+        checkpoint_every=2,
         log_every=2,
         skip_bad=0.5,
         device="cpu",
@@ -245,9 +248,9 @@ def attempt(folder: Path, moment: Moment | None, resume: bool) -> None:
     except OSError as error:
         assert moment is not None and moment.fault, "an error out of nowhere"
         said = f"{error.filename or ''} {error}"
-        why = "the disk is full" if "last.pt" in said and moment.fault == errno.ENOSPC else os.strerror(moment.fault)
-        assert str(folder) in said and why in said, said
-    with watch.true_open(folder / "calls.json", "w") as file:
+        words = [os.strerror(moment.fault), *(["the disk is full"] if moment.fault == errno.ENOSPC else [])]
+        assert str(folder) in said and any(word in said for word in words), said
+    with OPEN(folder / "calls.json", "w") as file:
         json.dump(watch.calls, file)
 
 
@@ -260,7 +263,8 @@ def in_a_child(folder: Path, function: Callable[..., None], *arguments: Any, sec
             function(*arguments)
             code = 0
         except BaseException:
-            Path(folder, "error").write_text(traceback.format_exc())
+            with OPEN(folder / "error", "w") as file:
+                file.write(traceback.format_exc())
         finally:
             os._exit(code)
     if seconds:
@@ -305,6 +309,10 @@ def left_behind(folder: Path) -> dict[str, Any]:
 
 def compare(folder: Path, reference: dict[str, Any]) -> None:
     found = left_behind(folder)
+    os.environ["MRCNN_LITE_CACHE"] = str(folder / "cache")
+    kept, drawn = (open_dataset("shapes", length=PICTURES, size=32, cached=cached) for cached in (True, False))
+    for i in range(PICTURES):
+        assert torch.equal(kept[i][0], drawn[i][0]) and torch.equal(kept[i][1]["masks"], drawn[i][1]["masks"]), "cache"
     assert found["files"] == reference["files"], found["files"]
     assert found["tables"] == reference["tables"], found["tables"]
     assert found["weights"] == reference["weights"], "model.safetensors"
@@ -322,29 +330,35 @@ def same(one: Any, other: Any) -> bool:
     return one == other
 
 
-def chosen(calls: list[tuple[str, str]], number: int, draw: random.Random, faults: tuple[int, ...]) -> list[Moment]:
-    """So many moments of a run with these calls: of each kind of call at least one as far as they go."""
-    kinds = collections.defaultdict(list)
+def chosen(calls: list[Call], number: int, draw: random.Random, faults: tuple[int, ...] = ()) -> list[Moment]:
+    """So many moments of a run with these calls: to be killed, or, given errnos, to fail.
+
+    First each call once, one of each kind after the other; what is left over, each in another phase.
+    """
+    kinds = collections.defaultdict(list)  # (what, file) -> for each such call, what may happen there
     for count, (what, name) in enumerate(calls, 1):
-        for phase in PHASES:
-            if phase != "half" or what in ("write", "save_file"):
-                kinds[what, name, phase].append(Moment(count, phase))
-        if what in ("open", "write", "fsync", "replace", "save_file"):
-            for fault in faults:
-                kinds[what, name, fault].append(Moment(count, fault=fault))
-    groups = [draw.sample(group, len(group)) for group in kinds.values()]
-    draw.shuffle(groups)
-    groups.sort(key=lambda group: group[0].phase != "half")  # what is torn goes first
-    result = []
-    while len(result) < number and any(groups):
-        result += [group.pop() for group in groups if group]
+        if faults and what in FALLIBLE:
+            kinds[what, name].append([Moment(count, fault=fault) for fault in faults])
+        if not faults:
+            phases = PHASES if what in ("write", "save_file") else ("before", "after")
+            kinds[what, name].append([Moment(count, phase) for phase in phases])
+    result: list[Moment] = []
+    while len(result) < number and any(any(group) for group in kinds.values()):
+        order = [draw.sample(group, len(group)) for group in kinds.values()]
+        draw.shuffle(order)
+        for row in itertools.zip_longest(*order, fillvalue=[]):
+            result += [moments.pop(draw.randrange(len(moments))) for moments in row if moments]
     return result[:number]
 
 
 def plan(base: Path, number: int, draw: random.Random) -> tuple[dict[str, Any], list[list[Moment]]]:
-    """The reference, and what is to happen in each trial: to the first attempt, or to a second one."""
+    """The reference, and what is to happen in each trial: to the first attempt, or to a second one.
 
-    def calls_of(folder: Path, before: list[Moment]) -> list[tuple[str, str]]:
+    number: how often a run is to be killed; a fifth of it at random times. A fifth as many runs meet a full disk, or a
+    folder that cannot be written.
+    """
+
+    def calls_of(folder: Path, before: list[Moment]) -> list[Call]:
         folder.mkdir()
         for count, moment in enumerate([*before, None]):
             code = in_a_child(folder, attempt, folder, moment, count > 0)
@@ -357,26 +371,30 @@ def plan(base: Path, number: int, draw: random.Random) -> tuple[dict[str, Any], 
     replaces = [i for i, call in enumerate(first, 1) if call == ("replace", ".last.pt")]
     middle = Moment(replaces[1] + 2)  # killed a little after the second checkpoint
     second = calls_of(base / "resumed", [middle])
-    full, refused = errno.ENOSPC, errno.EACCES
-    random_times = number // 5
-    in_first = chosen(first, (number - random_times) * 3 // 5, draw, (full, refused))
-    in_second = chosen(second, number - random_times - len(in_first), draw, (full,))
+    random_times, failing = number // 5, number // 5
+    in_first = chosen(first, (number - random_times) * 3 // 5, draw)
+    in_second = chosen(second, number - random_times - len(in_first), draw)
+    in_first += chosen(first, failing // 2, draw, (errno.ENOSPC, errno.EACCES))
+    in_second += chosen(second, failing - failing // 2, draw, (errno.ENOSPC, errno.EACCES))
     moments = [[moment] for moment in in_first] + [[middle, moment] for moment in in_second]
-    moments += [[Moment(0, seconds=draw.uniform(0.01, seconds))] for _ in range(number - len(moments))]
+    moments += [[Moment(0, seconds=draw.uniform(0.01, seconds))] for _ in range(random_times)]
     print(f"{len(first)} watched calls in {seconds:.1f} s of a whole run, {len(second)} in a resumed one", flush=True)
     return left_behind(base / "reference"), moments
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--moments", type=int, default=40, help="how many; default %(default)s")
+    parser.add_argument("--moments", type=int, default=30, help="to be killed at; default %(default)s")
     parser.add_argument("--seed", type=int, default=0, help="of the choice of moments; default %(default)s")
+    parser.add_argument("--part", default="1/1", metavar="I/N", help="of N parts of the same moments, the I-th")
     parser.add_argument("--jobs", type=int, default=2, help="trials at once; default %(default)s")
     options = parser.parse_args()
     base = Path(tempfile.mkdtemp(prefix="faults-"))
     start, failed = time.monotonic(), 0
     try:
         reference, trials = plan(base, options.moments, random.Random(options.seed))
+        part, parts = map(int, options.part.split("/"))
+        trials = trials[part - 1 :: parts]
         running: dict[int, tuple[Path, list[Moment]]] = {}
         for number, moments in enumerate([*trials, *[[]] * options.jobs]):
             if len(running) == options.jobs or not moments:

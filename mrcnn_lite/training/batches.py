@@ -15,6 +15,7 @@ import multiprocessing
 import signal
 import threading
 from collections.abc import Iterator, Sequence
+from functools import partial
 from typing import Any, NamedTuple
 
 import torch
@@ -155,8 +156,13 @@ def augmented(dataset: Any, settings: Training, seed: int) -> Any:
     )
 
 
-def load(pictures: Pictures, shares: Shares, workers: int, pin_memory: bool = False) -> Iterator[list[Picture]]:
-    """Micro-batches without end. workers: processes that read ahead, 0 = read in this one."""
+def load(
+    pictures: Pictures, shares: Shares, workers: int, pin_memory: bool = False, ending: Any = None
+) -> Iterator[list[Picture]]:
+    """Micro-batches without end. workers: processes that read ahead, 0 = read in this one.
+
+    ending: a number in shared memory, not 0 from when on they may be terminated (see `reading`).
+    """
     return iter(
         DataLoader(
             pictures,
@@ -164,7 +170,7 @@ def load(pictures: Pictures, shares: Shares, workers: int, pin_memory: bool = Fa
             num_workers=workers,
             collate_fn=list,
             pin_memory=pin_memory,
-            worker_init_fn=_start_worker,
+            worker_init_fn=partial(_start_worker, ending),
         )
     )
 
@@ -179,10 +185,10 @@ def reading(
     """
     here = workers > 0 and threading.current_thread() is threading.main_thread() and hasattr(signal, "SIGCHLD")
     others = set(multiprocessing.active_children())
-    batches = load(pictures, shares, workers, pin_memory)
+    ending = multiprocessing.RawValue("b", 0) if workers else None
+    batches = load(pictures, shares, workers, pin_memory, ending)
     readers = [child for child in multiprocessing.active_children() if child not in others]
     before = signal.signal(signal.SIGCHLD, signal.SIG_DFL) if here else None
-    dead = []
     try:
         yield batches
     except (BadPicture, TooManyBadPictures) as error:
@@ -202,17 +208,31 @@ def reading(
             "pictures help"
         ) from error
     finally:
-        if here and not dead:  # else torch would still complain of them, somewhere
+        if ending is not None:
+            ending.value = 1
+            # WHY not left to the garbage collector: there it is too late for the question to end, and torch waits for
+            # five seconds for each process. It has no public name.
+            getattr(batches, "_shutdown_workers", lambda: None)()
+        if here and before is not None:
             signal.signal(signal.SIGCHLD, before)
 
 
-def _start_worker(number: int) -> None:
-    # Control-C reaches every process of a terminal, SIGTERM every process of a batch job; the training process alone
-    # decides when to stop. It ends its readers by SIGTERM too, so they may not ignore it for ever.
+def _start_worker(ending: Any, number: int) -> None:
+    # Control-C reaches every process of a terminal, SIGTERM every process of a batch job: the training process alone
+    # decides when to stop.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    if hasattr(signal, "alarm"):
-        signal.signal(signal.SIGTERM, lambda *_: signal.alarm(SECONDS_TO_STOP))
+    if ending is not None and hasattr(signal, "alarm"):
+        signal.signal(signal.SIGTERM, partial(_terminated, ending))
     torch.set_num_threads(1)
+
+
+def _terminated(ending: Any, number: int, frame: Any) -> None:
+    """A process that reads gets SIGTERM: from the run that is over, or from somebody else."""
+    if ending.value:
+        signal.signal(number, signal.SIG_DFL)
+        signal.raise_signal(number)
+    else:
+        signal.alarm(SECONDS_TO_STOP)  # the step can still be finished
 
 
 def to_device(pictures: Sequence[Picture], device: torch.device) -> tuple[list[Tensor], list[Target], list[int]]:

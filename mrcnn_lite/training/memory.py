@@ -21,7 +21,7 @@ from .batches import Picture
 
 # Beside what the backward pass keeps there are its own gradients, the losses, the pictures; and what the libraries take
 # for themselves in the first step. How near this comes: tests/test_training_memory.py.
-OVERHEAD = 1.25
+OVERHEAD = 1.35
 LIBRARIES = 60_000_000  # bytes
 
 
@@ -37,16 +37,15 @@ class _Crop(nn.Module):
         return crops.requires_grad_(features[0].requires_grad)
 
 
-def step_memory(model: Any, num_pictures: int, size: tuple[int, int]) -> int:
+def step_memory(model: Any, num_pictures: int, size: tuple[int, int], objects: int = 0) -> int:
     """Bytes that a step takes beyond the weights, with our `model` as it is set up for training.
 
-    num_pictures: in the memory at once. size: (H, W) of a picture in pixels, before it is resized.
+    num_pictures: in the memory at once. size: (H, W) of a picture in pixels, before it is resized. objects: of a
+    picture. As many RoIs are taken to be positive as can be.
     """
     config = model.config
-    height, width = (
-        math.ceil(edge / config.size_divisor) * config.size_divisor
-        for edge in resized_size(size, config.min_size, config.max_size)
-    )
+    resized = resized_size(size, config.min_size, config.max_size)
+    height, width = (math.ceil(edge / config.size_divisor) * config.size_divisor for edge in resized)
     trained = [p for p in model.parameters() if p.requires_grad]
     slots = 1 + (2 if config.train.optimizer == "adamw" else 1)  # the gradient, and the optimizer's averages
     of_weights = slots * sum(p.numel() * p.element_size() for p in trained)
@@ -73,7 +72,11 @@ def step_memory(model: Any, num_pictures: int, size: tuple[int, int]) -> int:
             outputs.append(head(features, torch.empty(num_pictures * count, 5)))
             # A RoI operation keeps the maps it crops from once more, as one table.
             kept[-len(outputs)] = sum(feature.numel() * feature.element_size() for feature in features)
-    return LIBRARIES + of_weights + round(OVERHEAD * sum(size for name, size in kept.items() if name not in weights))
+    # Masks: a byte a pixel as they are and as resized; one picture's at a time as float32, twice.
+    of_masks = num_pictures * (math.prod(size) + math.prod(resized) * (resized != size)) + 8 * math.prod(resized)
+    of_masks *= objects * ("mask" in config.heads)
+    activations = sum(size for name, size in kept.items() if name not in weights)
+    return LIBRARIES + of_weights + of_masks + round(OVERHEAD * activations)
 
 
 def warn_before(batches: Iterator[list[Picture]], model: Any, processes: int, less: str) -> Iterator[list[Picture]]:
@@ -86,9 +89,11 @@ def warn_before(batches: Iterator[list[Picture]], model: Any, processes: int, le
         height, width = max((picture.image.shape[1:] for picture in pictures), key=math.prod)
         if not warned and height * width > 1.2 * largest:
             largest = height * width
-            needed, there = processes * step_memory(model, len(pictures), (height, width)), available_memory()
-            warned = there is not None and needed > there
-            if warned:
+            objects = max(len(picture.target.get("boxes", ())) for picture in pictures)
+            needed = processes * step_memory(model, len(pictures), (height, width), objects)
+            there = available_memory()
+            if there is not None and needed > there:
+                warned = True
                 each = f" in each of {processes} processes" if processes > 1 else ""
                 warnings.warn(
                     f"a training step with {len(pictures)} picture(s) of {height} x {width} pixels at once{each} takes "

@@ -136,8 +136,8 @@ def run_processes(count: int, threads: int, function: Callable[..., Any], /, *ar
         first, trace = pickle.loads(errors[0].read_bytes()) if errors else (None, "")
         for number, code in enumerate(codes):
             # Its end is the cause of the errors elsewhere; but an abort is what the end of another brings about.
-            silent = code and not (folder / f"error-{number}").exists()
-            if silent and (first is None or code != -signal.SIGABRT):
+            unsaid = not (folder / f"error-{number}").exists() and (first is None or code != -signal.SIGABRT)
+            if code and unsaid:
                 raise ChildProcessError(f"process {number} of {count} {_end_in_words(code)}") from first
         if first is not None:
             raise first from RuntimeError(f"in process {errors[0].name.split('-')[1]}:\n{trace}")

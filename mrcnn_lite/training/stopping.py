@@ -30,9 +30,9 @@ def asked_to_stop() -> Iterator[Callable[[], int]]:
     if threading.current_thread() is not threading.main_thread():  # signals reach the main thread alone
         yield lambda: 0
         return
-    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
-    # Who is to ignore a signal (nohup's children say) goes on ignoring it.
-    before = {number: handler for number, handler in before.items() if handler not in (None, signal.SIG_IGN)}
+    handlers = ((number, signal.getsignal(number)) for number in (signal.SIGINT, signal.SIGTERM))
+    # A process that ignores a signal goes on ignoring it; None is a handler that Python does not know.
+    before: dict[int, Any] = {number: one for number, one in handlers if one not in (None, signal.SIG_IGN)}
     asked: list[tuple[int, float]] = []  # signals, and when they came
 
     def handle(number: int, frame: Any) -> None:
