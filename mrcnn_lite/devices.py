@@ -7,6 +7,7 @@ Every decision is a small function of plain facts, so that a table can test it; 
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import os
 import subprocess
 import sys
@@ -127,6 +128,43 @@ def cores_of_quota(cpu_max: str, otherwise: int) -> int:
     """Whole cores in a container's `cpu.max`: "200000 100000" (microseconds a period) is 2, "max 100000" no limit."""
     quota, period = cpu_max.split()
     return otherwise if quota == "max" else max(1, int(quota) // int(period))
+
+
+def available_memory() -> int | None:
+    """Bytes of main memory that this process can still have, swap left out, a container's limit included.
+
+    None where the system does not say.
+    """
+    found = [_free_memory_of_the_system()]
+    with contextlib.suppress(OSError, ValueError):
+        control = Path("/sys/fs/cgroup")
+        limit = int((control / "memory.max").read_text())  # "max" where there is none
+        statistics = dict(line.split() for line in (control / "memory.stat").read_text().splitlines())
+        cached = int(statistics["inactive_file"])  # of files, given back when it is needed
+        found.append(limit - int((control / "memory.current").read_text()) + cached)
+    known = [max(0, count) for count in found if count is not None]
+    return min(known) if known else None
+
+
+def _free_memory_of_the_system() -> int | None:
+    with contextlib.suppress(OSError, ValueError, StopIteration, subprocess.SubprocessError):
+        if sys.platform == "win32":
+            status = (ctypes.c_ulonglong * 8)(64)  # MEMORYSTATUSEX: its length and the load share the first eight bytes
+            ctypes.windll.kernel32.GlobalMemoryStatusEx(ctypes.byref(status))
+            return int(status[2]) or None  # total, then available physical memory
+        if sys.platform == "darwin":
+            text = subprocess.run(["vm_stat"], capture_output=True, text=True, timeout=5, check=True).stdout
+            return free_in_vm_stat(text)
+        lines = Path("/proc/meminfo").read_text().splitlines()
+        return 1024 * int(next(line for line in lines if line.startswith("MemAvailable")).split()[1])
+    return None
+
+
+def free_in_vm_stat(text: str) -> int:
+    """Bytes that macOS could give away at once, of what its `vm_stat` prints: free, inactive and speculative pages."""
+    page = int(text.split("page size of ")[1].split()[0])
+    counts = dict(line.rstrip(".").split(":") for line in text.splitlines()[1:] if ":" in line)
+    return page * sum(int(counts[f"Pages {kind}"]) for kind in ("free", "inactive", "speculative"))
 
 
 def choose_processes_and_threads(device_type: str, cores: int, images: int) -> tuple[int, int]:

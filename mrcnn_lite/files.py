@@ -6,11 +6,12 @@ reads it finds the old content or the new, never a part. Read next: whatever bro
 
 from __future__ import annotations
 
+import glob
 import json
 import os
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import Any
 
@@ -36,8 +37,29 @@ def atomic(path: str | os.PathLike[str]) -> Iterator[Path]:
         os.umask(mask)
         temporary.chmod(0o666 & ~mask)  # mkstemp makes files that only their owner can read
         os.replace(temporary, path)
+        flush_folder(path.parent)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def flush_folder(folder: str | os.PathLike[str]) -> None:
+    """Bring a folder's list of names to the disk, so that a new name outlives a power failure too.
+
+    Does nothing where the system has no such thing (Windows, some network file systems).
+    """
+    with suppress(OSError):
+        handle = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(handle)
+        finally:
+            os.close(handle)
+
+
+def remove_leftovers(path: str | os.PathLike[str]) -> None:
+    """Delete what killed processes left of `path` half-written. Only for who knows that nobody is writing it now."""
+    path = Path(path)
+    for part in path.parent.glob(f".{glob.escape(path.stem)}-*{glob.escape(path.suffix)}"):
+        part.unlink(missing_ok=True)
 
 
 def inside(folder: str | os.PathLike[str], name: str) -> Path:

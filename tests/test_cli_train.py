@@ -64,10 +64,19 @@ def test_every_option_arrives(call):
     found = call(*typed.split())
     expected = {"steps": 9, "seed": 5, "device": "cpu", "precision": "float32", "workers": 2, "accumulate": 2}
     expected |= {"validate_every": 3, "checkpoint_every": 4, "log_every": 5, "tensorboard": True, "overwrite": True}
-    expected |= {"freeze": ["rpn", "backbone.fpn"], "resume": False}
+    expected |= {"freeze": ["rpn", "backbone.fpn"], "resume": False, "skip_bad": False}
     assert {name: found[name] for name in expected} == expected
     assert call("--minutes", "0.5")["minutes"] == 0.5
     assert call("--processes", "auto")["processes"] == "auto"
+    assert call("--skip-bad")["skip_bad"] is True and call("--skip-bad", "0.25")["skip_bad"] == 0.25
+
+
+@pytest.mark.parametrize(("number", "status"), [(0, 0), (2, 130), (15, 143)])
+def test_the_exit_status_says_what_has_stopped_the_run(number, status, monkeypatch):
+    monkeypatch.setattr(
+        importlib.import_module("mrcnn_lite.training"), "train", lambda *_, **__: History(signal=number)
+    )
+    assert main(SMALL) == status
 
 
 def test_settings_reach_the_model(call):

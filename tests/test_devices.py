@@ -85,6 +85,34 @@ def test_a_containers_quota(cpu_max, expected):
     assert devices.cores_of_quota(cpu_max, 12) == expected
 
 
+VM_STAT = """Mach Virtual Memory Statistics: (page size of 16384 bytes)
+Pages free:                               10.
+Pages active:                           2000.
+Pages inactive:                          300.
+Pages speculative:                         5.
+"Translation faults":                9000000.
+"""
+
+
+def test_free_memory_on_a_mac():
+    assert devices.free_in_vm_stat(VM_STAT) == 16384 * 315
+
+
+def test_there_is_some_memory_and_a_containers_limit_counts(monkeypatch):
+    free = devices.available_memory()
+    if free is None:
+        pytest.skip("this system does not say how much memory is free")
+    assert 2**27 < free < 2**45
+    files = {"memory.max": "1000", "memory.current": "700", "memory.stat": "anon 500\ninactive_file 150\n"}
+    read_text = devices.Path.read_text
+    monkeypatch.setattr(
+        devices.Path, "read_text", lambda path, **options: files.get(path.name) or read_text(path, **options)
+    )
+    assert devices.available_memory() == 450
+    files["memory.max"] = "max"
+    assert devices.available_memory() > 2**27
+
+
 def test_there_is_at_least_one_core():
     assert devices.available_cores() >= 1
 

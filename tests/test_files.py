@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from mrcnn_lite.files import atomic, inside, naming, read_json
+from mrcnn_lite import files
+from mrcnn_lite.files import atomic, inside, naming, read_json, remove_leftovers
 
 
 def test_the_new_content_takes_its_place(tmp_path):
@@ -36,6 +37,33 @@ def test_permissions_are_those_of_an_ordinary_file(tmp_path):
     (tmp_path / "plain").write_text("x")
     mode = [stat.S_IMODE((tmp_path / name).stat().st_mode) for name in ("atomic", "plain")]
     assert mode[0] == mode[1]
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows brings no folder to the disk")
+def test_the_new_name_is_brought_to_the_disk_after_the_content(tmp_path, monkeypatch):
+    flushed = []
+    true_fsync, true_replace = os.fsync, os.replace
+
+    def fsync(handle):
+        flushed.append("folder" if stat.S_ISDIR(os.fstat(handle).st_mode) else "file")
+        true_fsync(handle)
+
+    def replace(*paths):
+        flushed.append("rename")
+        true_replace(*paths)
+
+    monkeypatch.setattr(files.os, "fsync", fsync)
+    monkeypatch.setattr(files.os, "replace", replace)
+    with atomic(tmp_path / "a.txt") as temporary:
+        temporary.write_text("x")
+    assert flushed == ["file", "rename", "folder"]
+
+
+def test_what_a_killed_process_left_is_removed(tmp_path):
+    for name in ("last.pt", ".last-x7.pt", ".last.txt", "model.safetensors"):
+        (tmp_path / name).write_text("")
+    remove_leftovers(tmp_path / "last.pt")
+    assert sorted(file.name for file in tmp_path.iterdir()) == [".last.txt", "last.pt", "model.safetensors"]
 
 
 @pytest.mark.parametrize("name", ["1.jpg", "val2017/1.jpg", "a.b/ä 1.png", "./1.jpg"])

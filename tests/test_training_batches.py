@@ -84,9 +84,9 @@ class Twice(Squares):
 
 
 def test_a_data_set_of_views_is_asked_by_epoch():
-    image, _, _, number = Pictures(Twice(), seed=0)[3, 2]
-    assert number == 2
-    assert torch.equal(image, torch.full((3, 8, 8), 3 + 2 / 16))
+    picture = Pictures(Twice(), seed=0)[3, 2]
+    assert picture.number == 2
+    assert torch.equal(picture.image, torch.full((3, 8, 8), 3 + 2 / 16))
 
 
 def test_pictures_for_a_model_of_ours_are_checked_in_the_first_epoch_only():

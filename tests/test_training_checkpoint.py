@@ -11,7 +11,6 @@ from mrcnn_lite.training.checkpoint import (
     CheckpointError,
     check_same_run,
     load_checkpoint,
-    remove_leftovers,
     save_checkpoint,
 )
 
@@ -74,19 +73,36 @@ def test_what_is_no_checkpoint_is_refused(tmp_path):
         load_checkpoint(path)
 
 
-def test_a_checkpoint_cut_short_is_refused(tmp_path):
+def test_a_checkpoint_cut_short_is_refused_at_every_length(tmp_path):
     path = tmp_path / "last.pt"
     save_checkpoint(path, {"model": torch.arange(1000)})
-    path.write_bytes(path.read_bytes()[:-500])
-    with pytest.raises(CheckpointError):
-        load_checkpoint(path)
+    whole = path.read_bytes()
+    for length in (0, 1, 30, 100, 1000, len(whole) // 2, len(whole) - 500, len(whole) - 1):
+        path.write_bytes(whole[:length])
+        with pytest.raises(CheckpointError, match=r"last\.pt is no training checkpoint, .*: put a copy"):
+            load_checkpoint(path)
 
 
-def test_what_a_killed_process_left_is_removed(tmp_path):
-    for name in ("last.pt", ".last-x7.pt", ".last.txt", "model.safetensors"):
-        (tmp_path / name).write_text("")
-    remove_leftovers(tmp_path / "last.pt")
-    assert sorted(file.name for file in tmp_path.iterdir()) == [".last.txt", "last.pt", "model.safetensors"]
+def test_no_flipped_bit_is_trained_on(tmp_path):
+    """A flipped bit is found, or it lies where nothing is kept: what loads is what was saved."""
+    path = tmp_path / "last.pt"
+    content = {"model": {"w": torch.arange(300.0)}, "step": 4, "seconds": 1.5}
+    save_checkpoint(path, content)
+    whole = path.read_bytes()
+    refused = 0
+    generator = torch.Generator().manual_seed(0)
+    for position in torch.randperm(len(whole), generator=generator)[:400].tolist():
+        damaged = bytearray(whole)
+        damaged[position] ^= 1 << (position % 8)
+        path.write_bytes(damaged)
+        try:
+            found = load_checkpoint(path)
+        except CheckpointError:
+            refused += 1
+        else:
+            assert torch.equal(found["model"]["w"], content["model"]["w"]) and found["step"] == 4
+            assert found["seconds"] == 1.5
+    assert refused > 200  # the rest are paddings
 
 
 def test_every_difference_between_two_runs_is_named():

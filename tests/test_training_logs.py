@@ -1,71 +1,12 @@
-"""Tables, the progress line and the history: what is written, what is read back after a run was cut off."""
+"""The progress line and the history: what a run says, and where."""
 
 import io
-import struct
 import sys
 
 import pytest
 
 from mrcnn_lite.training import logs
-from mrcnn_lite.training.logs import History, ProgressLine, Table, clock, progress_text
-
-
-def row(step, loss=0.5):
-    return {"step": step, "loss": loss}
-
-
-def test_a_table_is_in_memory_and_in_its_file(tmp_path):
-    table = Table(tmp_path / "metrics.csv", 0)
-    for step in (1, 2, 3):
-        table.add(row(step, step / 4))
-    assert len(table) == 3
-    assert list(table.columns["loss"]) == [0.25, 0.5, 0.75]
-    assert table.mean_of_last("loss", 2) == 0.625
-    assert table.rows()[0] == row(1, 0.25)
-    table.flush()
-    assert (tmp_path / "metrics.csv").read_text() == "step,loss\n1,0.25\n2,0.5\n3,0.75\n"
-
-
-def test_without_a_file_a_table_is_in_memory():
-    table = Table()
-    table.add(row(1))
-    table.flush()
-    assert table.rows() == [row(1)]
-
-
-def test_every_float32_comes_back_exactly(tmp_path):
-    values = [struct.unpack("f", struct.pack("f", value))[0] for value in (0.1, 1 / 3, 1e-30, 16777217.0)]
-    table = Table(tmp_path / "t.csv", 0)
-    for step, value in enumerate(values, 1):
-        table.add(row(step, value))
-    table.flush()
-    again = Table(tmp_path / "t.csv", len(values)).columns["loss"]
-    assert [struct.unpack("f", struct.pack("f", value))[0] for value in again] == values
-
-
-def test_a_resumed_table_drops_the_rows_after_the_checkpoint(tmp_path):
-    path = tmp_path / "t.csv"
-    path.write_text("step,loss\n1,0.1\n2,0.2\n3,0.3\n4,0.")  # killed in the middle of a line
-    table = Table(path, 2)
-    table.add(row(3, 0.25))
-    table.flush()
-    assert path.read_text() == "step,loss\n1,0.1\n2,0.2\n3,0.25\n"
-    assert list(table.columns["step"]) == [1, 2, 3]
-    assert Table(path, 0).rows() == []
-    assert path.read_text() == ""
-
-
-def test_a_line_cut_off_is_dropped(tmp_path):
-    path = tmp_path / "t.csv"
-    path.write_text("step,loss\n1,0.1\n2")
-    assert Table(path, 100).rows() == [row(1, 0.1)]
-
-
-def test_a_row_of_other_names_is_refused():
-    table = Table()
-    table.add(row(1))
-    with pytest.raises(ValueError, match="loss_mask"):
-        table.add({"step": 2, "loss_mask": 1.0})
+from mrcnn_lite.training.logs import History, ProgressLine, clock, progress_text
 
 
 class Terminal(io.StringIO):

@@ -14,13 +14,13 @@ import torch
 
 from mrcnn_lite.distributed import rank, world_size
 from mrcnn_lite.training.processes import (
-    asked_to_stop,
     average_in_order,
     gather,
     launched,
     process_group,
     run_processes,
 )
+from mrcnn_lite.training.stopping import asked_to_stop
 
 
 def meet(values, fail_in=None):
@@ -100,37 +100,13 @@ def test_one_process_gathers_itself_and_needs_no_group():
         assert gather(torch.tensor([1.0, 2.0]))().tolist() == [[1, 2]]
 
 
-def test_control_c_is_noted_and_the_second_interrupts():
-    before = signal.getsignal(signal.SIGINT)
-    with asked_to_stop() as stop:
-        assert not stop()
-        signal.raise_signal(signal.SIGINT)
-        assert stop()
-        with pytest.raises(KeyboardInterrupt):
-            signal.raise_signal(signal.SIGINT)
-    assert signal.getsignal(signal.SIGINT) is before
-
-
-def test_in_another_thread_there_are_no_signals_to_hear():
-    answers = []
-
-    def ask():
-        with asked_to_stop() as stop:
-            answers.append(stop())
-
-    thread = threading.Thread(target=ask)
-    thread.start()
-    thread.join()
-    assert answers == [False]
-
-
 def until_stopped(folder):
     """Says its process id, waits until it is asked to stop."""
     Path(folder, f"pid-{os.environ['RANK']}").write_text(str(os.getpid()))
     with asked_to_stop() as stop:
         while not stop():
             time.sleep(0.05)
-    return "stopped in peace"
+    return stop()
 
 
 def wait_for(condition, seconds=60.0):
@@ -140,22 +116,24 @@ def wait_for(condition, seconds=60.0):
         time.sleep(0.05)
 
 
-def test_control_c_reaches_the_children_as_a_question(tmp_path):
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows ends a process instead of sending these signals")
+def test_a_signal_reaches_the_children_as_a_question(number, tmp_path):
     both = [tmp_path / "pid-0", tmp_path / "pid-1"]
 
     def interrupt():
         wait_for(lambda: all(path.exists() for path in both))
-        os.kill(os.getpid(), signal.SIGINT)
+        os.kill(os.getpid(), number)
 
     threading.Thread(target=interrupt).start()
-    assert run_processes(2, 1, until_stopped, tmp_path) == "stopped in peace"
+    assert run_processes(2, 1, until_stopped, tmp_path) == number
 
 
 ORPHANS = """
     import sys
     sys.path.insert(0, sys.argv[1])
     from mrcnn_lite.training.processes import run_processes
-    from test_processes import until_stopped
+    from test_training_processes import until_stopped
 
     if __name__ == "__main__":
         run_processes(2, 1, until_stopped, sys.argv[2])

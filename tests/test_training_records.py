@@ -2,12 +2,14 @@
 
 import math
 import re
+import shutil
 from types import SimpleNamespace
 
 import pytest
 import torch
+from safetensors import SafetensorError
 
-from mrcnn_lite.training.checkpoint import load_checkpoint
+from mrcnn_lite.training.checkpoint import CheckpointError, load_checkpoint
 from mrcnn_lite.training.records import Records, find_checkpoint
 from mrcnn_lite.training.schedule import Clock
 
@@ -120,3 +122,36 @@ def test_tensorboard_gets_every_loss(tmp_path):
     events = accumulator.EventAccumulator(str(tmp_path / "tensorboard"))
     events.Reload()
     assert [(event.step, event.value) for event in events.Scalars("train/loss_box")] == [(1, 1.0), (2, 2.0)]
+
+
+def test_tensorboard_keeps_what_is_before_the_checkpoint(tmp_path):
+    pytest.importorskip("tensorboard")
+    kept = records(tmp_path, tensorboard=True)
+    kept.step(1, 0.1, {"loss_box": 1.0}, running_clock(), 4)
+    (file,) = (tmp_path / "tensorboard").iterdir()
+    before = file.stat().st_size
+    kept.checkpoint({"step": 1}, 1.0)  # a run that is killed now has lost nothing of the first step
+    assert file.stat().st_size > before
+    kept.close()
+
+
+def test_a_folder_that_was_removed_is_made_again_with_all_tables(tmp_path, capsys):
+    kept = records(tmp_path / "run", progress=True)
+    kept.step(1, 0.1, {"loss_box": 1.0}, running_clock(), 4)
+    kept.evaluation(1, SimpleNamespace(box={"AP": 0.5, "AP50": 0.5, "AP75": 0.5}, mask=None, keypoint=None))
+    before = {path.name: path.read_text() for path in (tmp_path / "run").glob("*.csv")}
+    shutil.rmtree(tmp_path / "run")
+    kept.checkpoint({"step": 1}, 1.0)
+    assert {path.name: path.read_text() for path in (tmp_path / "run").glob("*.csv")} == before
+    assert load_checkpoint(tmp_path / "run" / "last.pt")["step"] == 1
+    assert "was gone: it is made again" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("error", [SafetensorError("IoError: No space left"), OSError(28, "No space left")])
+def test_weights_that_cannot_be_written_are_written_by_resuming(error, tmp_path, monkeypatch):
+    def full(model, path):
+        raise error
+
+    monkeypatch.setattr("mrcnn_lite.weights.save", full)
+    with pytest.raises(CheckpointError, match=r"model\.safetensors .*No space left.*last\.pt is whole: .* resume"):
+        records(tmp_path).save_weights(None)

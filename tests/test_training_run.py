@@ -21,7 +21,7 @@ from mrcnn_lite.data import open_dataset
 from mrcnn_lite.devices import cpu_units
 from mrcnn_lite.training import train, validation_loss
 from mrcnn_lite.training.batches import order_of_epoch
-from mrcnn_lite.training.trainer import NonFiniteLoss
+from mrcnn_lite.training.errors import NonFiniteLoss
 from mrcnn_lite.weights import load
 
 HERE = Path(__file__).parent
@@ -209,6 +209,7 @@ def test_two_processes_have_the_losses_of_one(tmp_path, shapes):
 
 TORCHRUN = """
     import sys
+    from pathlib import Path
     sys.path.insert(0, sys.argv[1])
     from mrcnn_lite.distributed import rank
     from mrcnn_lite.training import train
@@ -216,6 +217,10 @@ TORCHRUN = """
 
     if __name__ == "__main__":
         history = train(make(), Squares(), settings=SETTINGS, device="cpu", accumulate=2, output=sys.argv[2])
+        tasks = Path("/proc/self/task")  # on Linux: the names of this process's threads
+        threads = [(task / "comm").read_text().strip() for task in tasks.iterdir()] if tasks.exists() else []
+        left = [name for name in threads if "gloo" in name]
+        assert not left, f"{left} would run into the end of the interpreter, and abort it now and then"
 """
 
 

@@ -10,7 +10,8 @@ from torch import nn
 from training_fakes import SETTINGS, Sampler, Squares, Unseeded, make, same
 
 from mrcnn_lite.training.batches import Pictures, Shares, load, to_device
-from mrcnn_lite.training.trainer import NonFiniteLoss, Trainer
+from mrcnn_lite.training.errors import NonFiniteLoss
+from mrcnn_lite.training.trainer import Trainer
 
 CPU = torch.device("cpu")
 

@@ -65,7 +65,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def is_expected(error: Exception) -> bool:
     """Whether the message says it all. What is not of these kinds is a mistake of ours and shows where it happened."""
-    return isinstance(error, (ValueError, OSError, ImportError, FloatingPointError)) or is_memory(error)
+    return isinstance(error, (ValueError, OSError, ImportError, FloatingPointError, MemoryError)) or is_memory(error)
 
 
 def is_memory(error: Exception) -> bool:

@@ -6,6 +6,7 @@ What the command line leaves open is taken from the data, and said on the screen
 from __future__ import annotations
 
 import argparse
+import signal
 import sys
 from contextlib import redirect_stdout
 from pathlib import Path
@@ -22,13 +23,14 @@ from .settings import (
     positive,
     read_config,
     say,
+    score,
     with_settings,
     without_pretraining,
 )
 
 ABOUT = """Train a model on a data set. The folder --output then holds model.safetensors, to evaluate and predict
 with; metrics.csv and validation.csv; and last.pt, from which --resume goes on after any interruption,
-to the same result."""
+to the same result. Control-C and SIGTERM finish the step and write it (exit status 130 and 143)."""
 
 USAGE = "[--config NAME|JSON] [--data NAME|PATH] [--steps N | --minutes M] [--output DIR] [more options]"
 
@@ -68,6 +70,10 @@ def add_train(commands: Any) -> None:
         "for tiny none. From FILE or coco, torchvision's detector, all is taken that fits")  # fmt: skip
     add("--freeze", nargs="+", action="extend", default=[], metavar="PREFIX", help="layers to leave as they are, such "
         "as backbone.body.layer1")  # fmt: skip
+
+    add("--skip-bad", nargs="?", type=score, const=True, default=False, metavar="SHARE", help="put others in the "
+        "place of pictures that can't be read or whose objects are refused, and name them in bad_pictures.csv; more "
+        "than SHARE of all, by default 0.1, stop the run")  # fmt: skip
 
     add = parser.add_argument_group("how long, how fast").add_argument
     add("--steps", type=positive, metavar="N", help="default: the paper's 160000, for tiny 1500")
@@ -140,7 +146,7 @@ def run_train(arguments: argparse.Namespace) -> int:
             **{name: getattr(arguments, name) for name in PASSED_ON},
         )
     if history.interrupted:
-        return 130
+        return 128 + (history.signal if history.signal == signal.SIGTERM else signal.SIGINT)
     if is_first_process():
         weights = output / "model.safetensors"
         print(history)
@@ -151,7 +157,7 @@ def run_train(arguments: argparse.Namespace) -> int:
 
 PASSED_ON = (
     *("steps", "resume", "overwrite", "validate_every", "device", "accumulate", "precision", "workers"),
-    *("checkpoint_every", "log_every", "seed", "tensorboard", "freeze"),
+    *("checkpoint_every", "log_every", "seed", "tensorboard", "freeze", "skip_bad"),
 )
 
 

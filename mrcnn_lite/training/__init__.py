@@ -5,7 +5,8 @@
 Read next: `run.py`.
 """
 
-from .run import train, validation_loss
-from .trainer import NonFiniteLoss
+from .errors import NonFiniteLoss
+from .run import train
+from .validation import validation_loss
 
 __all__ = ["NonFiniteLoss", "train", "validation_loss"]

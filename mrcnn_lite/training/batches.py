@@ -9,9 +9,13 @@ Read next: `run.py`.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
+import multiprocessing
 import signal
+import threading
 from collections.abc import Iterator, Sequence
+from functools import partial
 from typing import Any, NamedTuple
 
 import torch
@@ -20,8 +24,10 @@ from torch.utils.data import DataLoader, Dataset, Sampler
 
 from ..checks import check_batch
 from ..config import Config, Training
+from .bad_pictures import MOST_IN_A_ROW, REASONS, Bad, BadPicture, TooManyBadPictures
 
 Target = dict[str, Any]
+SECONDS_TO_STOP = 30  # that a process reading ahead lives on after SIGTERM, for the step to be finished
 
 
 class Picture(NamedTuple):
@@ -31,6 +37,7 @@ class Picture(NamedTuple):
     target: Target
     seed: int  # for the sampling of anchors and RoIs
     number: int  # its index in the data set
+    skipped: tuple[Bad, ...] = ()  # in whose place it is
 
 
 def mix(*numbers: int) -> int:
@@ -94,23 +101,38 @@ class Pictures(Dataset[Picture]):
     """The data set by (epoch, index); one with `set_epoch` (data.Augmented) shows another view in each epoch.
 
     config: of the model that is to be trained, if it is ours: every picture is checked once, in the first epoch, here,
-    where the data are still on the CPU.
+    where the data are still on the CPU. skip: put another in the place of one that is bad, and check in every epoch.
+    Raises BadPicture by its name, TooManyBadPictures.
     """
 
-    def __init__(self, dataset: Any, seed: int, config: Config | None = None) -> None:
-        self.dataset, self.seed, self.config = dataset, seed, config
+    def __init__(self, dataset: Any, seed: int, config: Config | None = None, skip: bool = False) -> None:
+        self.dataset, self.seed, self.config, self.skip = dataset, seed, config, skip
         self.by_epoch = hasattr(dataset, "set_epoch")
 
     def __getitem__(self, key: tuple[int, int]) -> Picture:
         epoch, index = key
-        image, target = self.dataset[key if self.by_epoch else index]
-        if self.config is not None and epoch == 0:
+        skipped: list[Bad] = []
+        while len(skipped) <= MOST_IN_A_ROW:
             try:
-                check_batch([image], [target], self.config.num_classes, self.config.heads, self.config.num_keypoints)
-            except (TypeError, ValueError) as error:
-                name = self.dataset.image_name(index) if hasattr(self.dataset, "image_name") else "no name"
-                raise type(error)(f"picture {index} of the data set ({name}): {error}") from error
-        return Picture(image, target, mix(self.seed, epoch, index), index)
+                image, target = self._read(epoch, index)
+            except REASONS as error:
+                skipped.append(Bad(index, self._name(index), " ".join(str(error).split()) or type(error).__name__))
+                if not self.skip:
+                    raise BadPicture(str(skipped[0])) from error
+                index = mix(self.seed, *key, len(skipped)) % len(self.dataset)
+            else:
+                return Picture(image, target, mix(self.seed, *key), index, tuple(skipped))
+        each = "; ".join(map(str, skipped[:3]))
+        raise TooManyBadPictures(f"{len(skipped)} pictures drawn at random one after another are bad: {each}; …")
+
+    def _read(self, epoch: int, index: int) -> tuple[Tensor, Target]:
+        image, target = self.dataset[(epoch, index) if self.by_epoch else index]
+        if self.config is not None and (epoch == 0 or self.skip):
+            check_batch([image], [target], self.config.num_classes, self.config.heads, self.config.num_keypoints)
+        return image, target
+
+    def _name(self, index: int) -> str:
+        return self.dataset.image_name(index) if hasattr(self.dataset, "image_name") else "no name"
 
 
 def augmented(dataset: Any, settings: Training, seed: int) -> Any:
@@ -134,8 +156,13 @@ def augmented(dataset: Any, settings: Training, seed: int) -> Any:
     )
 
 
-def load(pictures: Pictures, shares: Shares, workers: int, pin_memory: bool = False) -> Iterator[list[Picture]]:
-    """Micro-batches without end. workers: processes that read ahead, 0 = read in this one."""
+def load(
+    pictures: Pictures, shares: Shares, workers: int, pin_memory: bool = False, ending: Any = None
+) -> Iterator[list[Picture]]:
+    """Micro-batches without end. workers: processes that read ahead, 0 = read in this one.
+
+    ending: a number in shared memory, not 0 from when on they may be terminated (see `reading`).
+    """
     return iter(
         DataLoader(
             pictures,
@@ -143,15 +170,69 @@ def load(pictures: Pictures, shares: Shares, workers: int, pin_memory: bool = Fa
             num_workers=workers,
             collate_fn=list,
             pin_memory=pin_memory,
-            worker_init_fn=_quiet_worker,
+            worker_init_fn=partial(_start_worker, ending),
         )
     )
 
 
-def _quiet_worker(number: int) -> None:
-    # Control-C reaches every process of a terminal; the training process alone decides when to stop.
+@contextlib.contextmanager
+def reading(
+    pictures: Pictures, shares: Shares, workers: int, pin_memory: bool = False
+) -> Iterator[Iterator[list[Picture]]]:
+    """`with reading(…) as batches`: what `load` gives. Raises ChildProcessError when a process that reads dies.
+
+    WHY the signal: torch raises its own error about it wherever this process is, in the middle of a write say.
+    """
+    here = workers > 0 and threading.current_thread() is threading.main_thread() and hasattr(signal, "SIGCHLD")
+    others = set(multiprocessing.active_children())
+    ending = multiprocessing.RawValue("b", 0) if workers else None
+    batches = load(pictures, shares, workers, pin_memory, ending)
+    readers = [child for child in multiprocessing.active_children() if child not in others]
+    before = signal.signal(signal.SIGCHLD, signal.SIG_DFL) if here else None
+    try:
+        yield batches
+    except (BadPicture, TooManyBadPictures) as error:
+        text = str(error).strip()  # from a process that reads it comes within torch's words: the last line is ours
+        if "\n" not in text:
+            raise
+        raise type(error)(text.splitlines()[-1].split(": ", 1)[1]) from error
+    except Exception as error:  # what of its end is noticed first: a broken connection, a wait that was in vain
+        for reader in readers:
+            reader.join(0.5 / len(readers))
+        dead = [reader for reader in readers if reader.exitcode]
+        if not dead:
+            raise
+        raise ChildProcessError(
+            f"a process that reads pictures ahead (process {dead[0].pid}) has died, exit code {dead[0].exitcode}. If "
+            f"the system killed it because memory ran out (code -9), fewer of them (workers, now {workers}) or smaller "
+            "pictures help"
+        ) from error
+    finally:
+        if ending is not None:
+            ending.value = 1
+            # WHY not left to the garbage collector: there it is too late for the question to end, and torch waits for
+            # five seconds for each process. It has no public name.
+            getattr(batches, "_shutdown_workers", lambda: None)()
+        if here and before is not None:
+            signal.signal(signal.SIGCHLD, before)
+
+
+def _start_worker(ending: Any, number: int) -> None:
+    # Control-C reaches every process of a terminal, SIGTERM every process of a batch job: the training process alone
+    # decides when to stop.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    if ending is not None and hasattr(signal, "alarm"):
+        signal.signal(signal.SIGTERM, partial(_terminated, ending))
     torch.set_num_threads(1)
+
+
+def _terminated(ending: Any, number: int, frame: Any) -> None:
+    """A process that reads gets SIGTERM: from the run that is over, or from somebody else."""
+    if ending.value:
+        signal.signal(number, signal.SIG_DFL)
+        signal.raise_signal(number)
+    else:
+        signal.alarm(SECONDS_TO_STOP)  # the step can still be finished
 
 
 def to_device(pictures: Sequence[Picture], device: torch.device) -> tuple[list[Tensor], list[Target], list[int]]:

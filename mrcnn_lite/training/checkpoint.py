@@ -9,6 +9,7 @@ from __future__ import annotations
 import errno
 import io
 import os
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -46,21 +47,24 @@ def save_checkpoint(path: Path, content: dict[str, Any]) -> None:
 def load_checkpoint(path: Path) -> dict[str, Any]:
     """Read a training checkpoint onto the CPU. Raises FileNotFoundError, or CheckpointError for another file."""
     try:
+        # WHY: torch compares no checksums when it loads; one bit that flipped on the disk would be trained on.
+        with zipfile.ZipFile(path) as archive:
+            damaged = archive.testzip()
+        if damaged is not None:
+            raise zipfile.BadZipFile(f"the checksum of {damaged} differs")
         content = torch.load(path, map_location="cpu", weights_only=True)
     except FileNotFoundError:
         raise
     except Exception as error:  # zip, pickle and C++ errors of many types: all mean the same
-        raise CheckpointError(f"{path} is no training checkpoint, or not a whole one: {error}") from error
+        why = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        raise CheckpointError(
+            f"{path} is no training checkpoint, or not a whole one ({why}): put a copy of it back, or begin anew "
+            "(overwrite)"
+        ) from error
     found = content.get("format") if isinstance(content, dict) else None
     if found != FORMAT:
         raise CheckpointError(f"{path} is no training checkpoint: its format is {found!r}, expected {FORMAT!r}")
     return content
-
-
-def remove_leftovers(path: Path) -> None:
-    """Delete what a killed process left of `path` half-written. Only its own run may call it."""
-    for part in path.parent.glob(f".{path.stem}-*{path.suffix}"):
-        part.unlink(missing_ok=True)
 
 
 def check_same_run(path: str | os.PathLike[str], then: dict[str, Any], now: dict[str, Any]) -> None:

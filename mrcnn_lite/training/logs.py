@@ -1,14 +1,10 @@
-"""What a training run says: one line that tells how it goes, a CSV file with every step, TensorBoard, and `History`.
+"""What a training run says: one line that tells how it goes, TensorBoard, and at the end its `History`.
 
-The CSV file is also the run's memory: a resumed run reads it back, so its `History` reaches to the first step.
-Read next: `run.py`.
+The tables of numbers, which are CSV files too, are in `tables.py`. Read next: `records.py`.
 """
 
 from __future__ import annotations
 
-import csv
-import io
-import os
 import shutil
 import sys
 import time
@@ -18,8 +14,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TextIO
 
-from ..files import atomic
-
 SHORT = {
     "loss_classifier": "class",
     "loss_box_reg": "box",
@@ -28,90 +22,6 @@ SHORT = {
     "loss_objectness": "objectness",
     "loss_rpn_box_reg": "rpn box",
 }
-
-
-class Table:
-    """Rows of numbers with the same names, in memory and, given a path, in a CSV file; the first is the step.
-
-    columns: name -> array of float64, one entry a row.
-    """
-
-    def __init__(self, path: Path | None = None, last_step: int | None = None) -> None:
-        """last_step: go on with the file, its rows up to that step; None: begin anew."""
-        self.path = path
-        self.columns: dict[str, array[float]] = {}
-        self._waiting: list[str] = []
-        if path is None:
-            return
-        rows = _read_rows(path, last_step) if last_step is not None and path.exists() else []
-        for row in rows:
-            self._append(row)
-        text = "".join([*([self._header()] if rows else []), *(_line(row) for row in rows)])
-        with atomic(path) as temporary:
-            temporary.write_text(text, encoding="utf-8", newline="")
-
-    def __len__(self) -> int:
-        return len(next(iter(self.columns.values()), ()))
-
-    def add(self, row: Mapping[str, float]) -> None:
-        """Take in one row; `flush` puts it on the disk."""
-        new = not self.columns
-        self._append(row)
-        if self.path is not None:
-            self._waiting += [self._header()] if new else []
-            self._waiting.append(_line(row))
-
-    def flush(self) -> None:
-        """Write what was added. Raises OSError naming the file, on a full disk say."""
-        if self.path is None or not self._waiting:
-            return
-        try:
-            with open(self.path, "a", encoding="utf-8", newline="") as file:
-                file.write("".join(self._waiting))
-                file.flush()
-                os.fsync(file.fileno())
-        except OSError as error:
-            raise OSError(error.errno, f"cannot write the log: {error.strerror}", str(self.path)) from error
-        self._waiting.clear()
-
-    def mean_of_last(self, name: str, count: int) -> float:
-        last = self.columns[name][-count:]
-        return sum(last) / len(last)
-
-    def rows(self) -> list[dict[str, float]]:
-        return [dict(zip(self.columns, values)) for values in zip(*self.columns.values())]
-
-    def _append(self, row: Mapping[str, float]) -> None:
-        if not self.columns:
-            self.columns = {name: array("d") for name in row}
-        if list(row) != list(self.columns):
-            raise ValueError(f"{self.path or 'table'}: a row of {list(row)}, expected {list(self.columns)}")
-        for name, value in row.items():
-            self.columns[name].append(value)
-
-    def _header(self) -> str:
-        line = io.StringIO()
-        csv.writer(line, lineterminator="\n").writerow(self.columns)
-        return line.getvalue()
-
-
-def _line(row: Mapping[str, float]) -> str:
-    return ",".join(f"{value:.9g}" for value in row.values()) + "\n"  # 9 digits: every float32 comes back exactly
-
-
-def _read_rows(path: Path, last_step: int) -> list[dict[str, float]]:
-    """The whole rows up to a step; what a killed process left behind them is dropped."""
-    rows: list[dict[str, float]] = []
-    with open(path, encoding="utf-8", newline="") as file:
-        for row in csv.DictReader(file):
-            try:
-                numbers = {name: float(value) for name, value in row.items()}
-            except (TypeError, ValueError):  # the last line, cut off
-                break
-            if next(iter(numbers.values())) > last_step:
-                break
-            rows.append(numbers)
-    return rows
 
 
 @dataclass
@@ -127,8 +37,14 @@ class History:
     step: int = 0  # steps done, those before a resumption included
     seconds: float = 0.0  # of training, likewise
     images_per_second: float = 0.0  # over the steps of this call, evaluations and checkpoints left out
-    interrupted: bool = False  # stopped by Control-C: resume=True goes on
+    signal: int = 0  # that stopped it: 2 for Control-C, 15 for SIGTERM; resume=True goes on
     output: Path | None = None
+    bad_pictures: dict[int, str] = field(default_factory=dict)  # number -> why it was skipped
+
+    @property
+    def interrupted(self) -> bool:
+        """Whether the run was stopped before its end."""
+        return self.signal != 0
 
     def __str__(self) -> str:
         last = ", ".join(f"{SHORT.get(name, name)} {values[-1]:.3f}" for name, values in self.losses.items() if values)
@@ -137,6 +53,9 @@ class History:
         )
         if self.validation:
             text += "\n" + ", ".join(f"{name} {value:.3f}" for name, value in list(self.validation[-1].items())[1:])
+        if self.bad_pictures:
+            where = f", named in {self.output / 'bad_pictures.csv'}" if self.output else ""
+            text += f"\n{len(self.bad_pictures)} bad picture(s) skipped{where}"
         return text
 
 

@@ -9,6 +9,7 @@ Read next: `distributed.py` (what the losses must know of it), `run.py`.
 from __future__ import annotations
 
 import contextlib
+import gc
 import multiprocessing
 import os
 import pickle
@@ -32,9 +33,9 @@ from torch import Tensor
 
 from ..devices import PATIENT_OPENMP
 from ..distributed import rank, world_size
+from .stopping import STOP_FILE, asked_to_stop
 
-STOP_FILE = "MRCNN_LITE_STOP_FILE"  # in the environment of processes that run_processes started
-STORE = "MRCNN_LITE_STORE"  # likewise: the file by which they find each other
+STORE = "MRCNN_LITE_STORE"  # in the environment of processes that run_processes started: by it they find each other
 PATIENCE = timedelta(hours=6)  # the others wait while the first process evaluates
 GRACE = 10.0  # seconds that the others get to end by themselves when one has failed
 
@@ -50,6 +51,10 @@ def process_group(device: torch.device) -> Iterator[None]:
     if launched() == 1 or dist.is_initialized():
         yield
         return
+    # WHY here: its functions have the group of all processes as a default value, taken when it is imported. Imported
+    # later, as the first optimizer brings about, it would keep the group alive until the interpreter is taken down.
+    import torch.distributed.nn.functional
+
     backend = "nccl" if device.type == "cuda" else "gloo"
     if device.type == "cuda":
         torch.cuda.set_device(device)
@@ -57,7 +62,11 @@ def process_group(device: torch.device) -> Iterator[None]:
     store = dist.FileStore(os.environ[STORE], count) if STORE in os.environ else None
     dist.init_process_group(backend, store=store, rank=number, world_size=count, timeout=PATIENCE)
     yield
-    dist.destroy_process_group()  # not after an exception: the others would complain before this one has said why
+    # Not after an exception: the others would complain before this one has said why.
+    dist.destroy_process_group()
+    # WHY: gloo's threads end with the last reference to the group. One that lets go of a tensor only when the
+    # interpreter is being taken down aborts the process.
+    gc.collect()
 
 
 def gather(values: Tensor) -> Callable[[], Tensor]:
@@ -93,36 +102,12 @@ def average_in_order(state, bucket):  # type: ignore[no-untyped-def]  # torch co
     return future.then(mean)
 
 
-@contextlib.contextmanager
-def asked_to_stop() -> Iterator[Callable[[], bool]]:
-    """`with asked_to_stop() as stop`: within, Control-C only makes stop() true; a second one interrupts at once."""
-    if STOP_FILE in os.environ:
-        yield Path(os.environ[STOP_FILE]).exists
-        return
-    asked = threading.Event()
-    if threading.current_thread() is not threading.main_thread():  # signals reach the main thread alone
-        yield asked.is_set
-        return
-    before = signal.getsignal(signal.SIGINT)
-
-    def handle(number: int, frame: Any) -> None:
-        asked.set()
-        os.write(2, b"\nstopping after this step; Control-C again stops at once\n")  # print may be at work: not again
-        signal.signal(signal.SIGINT, signal.default_int_handler)
-
-    signal.signal(signal.SIGINT, handle)
-    try:
-        yield asked.is_set
-    finally:
-        signal.signal(signal.SIGINT, before)
-
-
 def run_processes(count: int, threads: int, function: Callable[..., Any], /, *args: Any, **options: Any) -> Any:
     """Call function(*args, **options) in `count` new processes of `threads` threads each -> what the first returned.
 
     The function (a module's, not a notebook's) finds the others in the environment, as under torchrun. Arguments and
     result travel as a file. On Control-C the processes are asked to stop and waited for. An exception in one of them
-    ends all and is raised here. No process outlives this one, however it ends.
+    ends all and is raised here; ChildProcessError if one is killed. No process outlives this one, however it ends.
     """
     with tempfile.TemporaryDirectory(prefix="mrcnn_lite-", ignore_cleanup_errors=True) as name:
         folder = Path(name)
@@ -142,32 +127,43 @@ def run_processes(count: int, threads: int, function: Callable[..., Any], /, *ar
                 with _environment(environment):
                     for child in children:
                         child.start()
-                _wait(children, stop, folder / "stop")
+                codes = _wait(children, stop, folder / "stop")
             finally:
                 for child in children:
                     if child.is_alive():
                         child.kill()
         errors = sorted(folder.glob("error-*"), key=lambda path: path.stat().st_mtime_ns)
-        if errors:
-            first, trace = pickle.loads(errors[0].read_bytes())
+        first, trace = pickle.loads(errors[0].read_bytes()) if errors else (None, "")
+        for number, code in enumerate(codes):
+            # Its end is the cause of the errors elsewhere; but an abort is what the end of another brings about.
+            unsaid = not (folder / f"error-{number}").exists() and (first is None or code != -signal.SIGABRT)
+            if code and unsaid:
+                raise ChildProcessError(f"process {number} of {count} {_end_in_words(code)}") from first
+        if first is not None:
             raise first from RuntimeError(f"in process {errors[0].name.split('-')[1]}:\n{trace}")
-        for number, child in enumerate(children):
-            if child.exitcode:
-                raise RuntimeError(f"process {number} of {count} ended with exit code {child.exitcode}: see its output")
         return torch.load(folder / "result", weights_only=False)
 
 
-def _wait(children: list[SpawnProcess], stop: Callable[[], bool], stop_file: Path) -> None:
-    """Until all have ended; once one has failed, the others get a moment to do so too."""
+def _wait(children: list[SpawnProcess], stop: Callable[[], int], stop_file: Path) -> list[int | None]:
+    """Until all have ended -> their exit codes; once one has failed, the others get a moment to do so too."""
     deadline = None
     while running := [child for child in children if child.exitcode is None]:
         wait([child.sentinel for child in running], timeout=0.5)
         if stop() and not stop_file.exists():
-            stop_file.touch()
+            stop_file.write_text(str(int(stop())))
         if deadline is None and any(child.exitcode for child in children):
             deadline = time.monotonic() + GRACE
         if deadline is not None and time.monotonic() > deadline:
-            return
+            break
+    return [child.exitcode for child in children]
+
+
+def _end_in_words(code: int) -> str:
+    """What an exit code says: below 0 it is the signal that killed the process."""
+    if code > 0:
+        return f"ended with exit code {code}: see its output"
+    why = "; the system kills so when memory runs out" if code == -9 else ""
+    return f"was killed by {signal.Signals(-code).name}{why}"
 
 
 @contextlib.contextmanager
@@ -188,7 +184,8 @@ def _environment(changes: dict[str, str]) -> Iterator[None]:
 def _child(number: int, count: int, folder: str) -> None:
     os.environ.update(RANK=str(number), LOCAL_RANK=str(number), WORLD_SIZE=str(count))
     os.environ.update({STORE: os.path.join(folder, "store"), STOP_FILE: os.path.join(folder, "stop")})
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent alone hears Control-C, and asks by the stop file
+    for one in (signal.SIGINT, signal.SIGTERM):  # the parent alone hears them, and asks by the stop file
+        signal.signal(one, signal.SIG_IGN)
     threading.Thread(target=_end_with_parent, args=(folder,), daemon=True).start()
     try:
         function, args, options = torch.load(Path(folder, "call"), map_location="cpu", weights_only=False)

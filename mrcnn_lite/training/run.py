@@ -21,12 +21,18 @@ from torch import Tensor, nn
 from ..config import Config, Training
 from ..devices import available_cores, choose_device, precision_on, processes_and_threads, thread_limit
 from ..distributed import rank, world_size
-from .batches import Picture, Pictures, Shares, augmented, load, mix, to_device
+from .bad_pictures import FILE, BadPictures, allowed_share
+from .batches import Picture, Pictures, Shares, augmented, mix, reading
+from .errors import in_words, what_to_lower
+from .lock import Lock
 from .logs import History
-from .processes import asked_to_stop, launched, process_group, run_processes
+from .memory import warn_before
+from .processes import launched, process_group, run_processes
 from .records import Records, find_checkpoint
 from .schedule import Clock, learning_rate, training_mode
-from .trainer import NonFiniteLoss, Trainer, takes_seeds
+from .stopping import asked_to_stop
+from .trainer import Trainer
+from .validation import score
 
 
 def train(
@@ -52,6 +58,7 @@ def train(
     threads: int | None = None,
     tensorboard: bool = False,
     freeze: Sequence[str] = (),
+    skip_bad: bool | float = False,
     progress: bool = True,
 ) -> History:
     """Train `model`, in place, on `dataset`, and say how it went.
@@ -78,11 +85,15 @@ def train(
         checkpoint_every: steps; else once in five minutes.
         threads: of OpenMP; else 1 on a CPU unless OMP_NUM_THREADS is set (why: `choose_processes_and_threads`).
         freeze: prefixes of the names of layers to leave as they are, such as "backbone.body.layer1".
+        skip_bad: put others in the place of pictures that cannot be read or whose target is refused, up to this share
+            of them all (True: a tenth); they are named in output/bad_pictures.csv. Else the first one stops the run.
 
-    Control-C finishes the step, writes the checkpoint and returns with history.interrupted; a second one interrupts.
-    Where settings.ema is on, the average is what is evaluated, what `model` holds afterwards and model.safetensors.
-    Raises NonFiniteLoss (a FloatingPointError) that names the part and the pictures, CheckpointError on a full disk,
-    ValueError for arguments that contradict each other or the run to be resumed, FileExistsError.
+    Control-C or SIGTERM finishes the step, writes the checkpoint and returns with history.interrupted; a second one
+    acts at once. Where settings.ema is on, the average is what is evaluated, what `model` holds afterwards and
+    model.safetensors. Raises NonFiniteLoss (a FloatingPointError), OutOfMemory (a MemoryError), BadPicture and
+    TooManyBadPictures (ValueErrors), which name the pictures; ValueError for arguments that contradict each other or
+    the run to be resumed; FileExistsError, FolderInUse, CheckpointError (OSErrors) for a folder that holds a run, that
+    another run is writing into, that cannot be written; ChildProcessError if one of the run's processes is killed.
     """
     options = {name: value for name, value in locals().items() if name not in ("model", "dataset", "processes")}
     if settings is None:
@@ -119,6 +130,7 @@ def train(
             model.check_inputs = False  # type: ignore[assignment]
         precision = precision_on(place, precision)
         trainer = Trainer(model, settings, device=place, precision=precision, accumulate=accumulate)
+        stack.callback(trainer.leave)
 
         # What must be the same for a run to go on; processes, threads and device may change.
         identity = {f"settings.{name}": value for name, value in asdict(settings).items()}
@@ -126,14 +138,22 @@ def train(
         identity |= {"freeze": list(freeze), "pictures": len(dataset)}
         identity |= _network(model) if config else {}
         folder = None if output is None else Path(output)
+        lock = None
+        if folder is not None and rank() == 0:
+            lock = Lock(folder)
+            stack.callback(lock.release)
         found = find_checkpoint(folder, identity, resume, overwrite)
         if found is not None:
             trainer.load_state(found)
         clock = Clock(settings.steps, minutes, found["seconds"] if found else 0.0)
+        bad_file = folder / FILE if folder else None
+        bad = BadPictures(bad_file, rank() == 0, allowed_share(skip_bad), len(dataset), trainer.step)
         records = Records(
             folder,
             active=rank() == 0,
             identity=identity,
+            lock=lock,
+            bad=bad,
             first_step=trainer.step,
             checkpoint_every=checkpoint_every,
             log_every=log_every,
@@ -151,19 +171,22 @@ def train(
             rank=rank(),
             world_size=world_size(),
         )
-        pictures = Pictures(augmented(dataset, settings, seed), seed, config)
-        batches = load(pictures, shares, workers, pin_memory=place.type == "cuda")
+        pictures = Pictures(augmented(dataset, settings, seed), seed, config, skip=allowed_share(skip_bad) > 0)
+        less = what_to_lower(settings.batch_size, accumulate, shares.share)
         over = bool(found and found["finished"])
-        try:
-            interrupted = not over and _run(trainer, batches, clock, records, stop, seed, validation, validate_every)
-        except NonFiniteLoss as error:
-            error.name_images(dataset)
-            raise
+        with (
+            reading(pictures, shares, workers, pin_memory=place.type == "cuda") as batches,
+            in_words(trainer, dataset, less),
+        ):
+            batches = bad.noted(batches)
+            if config and place.type == "cpu" and rank() == 0:
+                batches = warn_before(batches, model, world_size(), less)
+            signal = _run(trainer, batches, clock, records, bad, stop, seed, validation, validate_every, over)
         if trainer.average is not None:
             trainer.average.copy_to(model)
-        if config and not interrupted:
+        if config and not signal:
             records.save_weights(model)
-        return records.history(trainer.step, clock, settings.batch_size, interrupted)
+        return records.history(trainer.step, clock, settings.batch_size, signal)
 
 
 def _run(
@@ -171,51 +194,44 @@ def _run(
     batches: Iterator[list[Picture]],
     clock: Clock,
     records: Records,
-    stop: Callable[[], bool],
+    bad: BadPictures,
+    stop: Callable[[], int],
     seed: int,
     validation: Any,
     validate_every: int | None,
-) -> bool:
-    """Steps until the run is over, or until somebody asks to stop: -> whether it was that."""
-    over = asked = False
+    over: bool,
+) -> int:
+    """Steps until the run is over -> 0, or until somebody asks to stop -> the number of the signal.
+
+    over: all steps are done already. The checkpoint is written before an evaluation, which may fail; whether that was
+    done is told by its row in validation.csv.
+    """
+
+    def evaluation_due() -> bool:
+        step = trainer.step
+        return validation is not None and (over or bool(step and validate_every and step % validate_every == 0))
+
+    if evaluation_due() and not records.evaluated(trainer.step):
+        score(trainer, validation, records)
+    asked = 0
     while not over and not asked:
         torch.manual_seed(mix(seed, trainer.step, rank()))  # for what the model itself draws, dropout say
         clock.start_step()
-        report = trainer.gradients(batches, lambda: [stop(), clock.started, clock.is_last_in_time()])
-        asked = any(notes[0] for notes in report.notes)
-        _, seconds, last = report.notes[0]  # the first process's clock is everybody's
+        report = trainer.gradients(batches, lambda: [stop(), clock.started, clock.is_last_in_time(), bad.count()])
+        asked = max(int(notes[0]) for notes in report.notes)
+        _, seconds, last, _ = report.notes[0]  # the first process's clock is everybody's
+        bad.end_step(trainer.step + 1, [notes[3] for notes in report.notes])
         lr = learning_rate(trainer.settings, trainer.step, clock.fraction(trainer.step, seconds))
         trainer.update(lr)
         clock.end_step()
         step = trainer.step
         over = clock.is_over(step, bool(last))
         records.step(step, lr, report.losses, clock, trainer.settings.batch_size)
-        if validation is not None and (over or (validate_every and step % validate_every == 0)):
-            _evaluate(trainer, validation, records)
-        if over or asked or records.checkpoint_due(step):
+        if over or asked or evaluation_due() or records.checkpoint_due(step):
             records.checkpoint(trainer.state(), clock.seconds, finished=over)
-    return asked and not over
-
-
-@torch.no_grad()
-def validation_loss(
-    model: nn.Module, dataset: Any, *, batch_size: int = 4, limit: int | None = None
-) -> dict[str, float]:
-    """The mean of each loss over a data set (its first `limit` pictures), and of their sum, "loss".
-
-    The sampling is seeded by the picture's index, so two calls compare. The model's mode is left as it is: eval
-    for ours, whose BatchNorm would learn otherwise; torchvision's gives losses in train mode only.
-    """
-    count = len(dataset) if limit is None else min(limit, len(dataset))
-    device = next(model.parameters()).device
-    pictures = Pictures(dataset, seed=0)
-    most = 3 if takes_seeds(model) else 2
-    sums: dict[str, float] = {}
-    for start in range(0, count, batch_size):
-        part = [pictures[0, i] for i in range(start, min(start + batch_size, count))]
-        for name, loss in model(*to_device(part, device)[:most]).items():
-            sums[name] = sums.get(name, 0.0) + float(loss) * len(part) / count
-    return sums | {"loss": sum(sums.values())}
+        if evaluation_due():
+            score(trainer, validation, records)
+    return 0 if over else asked
 
 
 def _network(model: Any) -> dict[str, Any]:
@@ -226,15 +242,6 @@ def _network(model: Any) -> dict[str, Any]:
 def _in_a_child(model: nn.Module, dataset: Any, **options: Any) -> tuple[dict[str, Tensor], History]:
     history = train(model, dataset, **options)
     return {name: tensor.cpu() for name, tensor in model.state_dict().items()}, history
-
-
-def _evaluate(trainer: Trainer, dataset: Any, records: Records) -> None:
-    """Score the model (the average, where one is kept); the first process does, the others wait at the next step."""
-    if records.active:
-        from ..evaluation import evaluate
-
-        with trainer.averaged() as model:
-            records.evaluation(trainer.step, evaluate(model, dataset, progress=records.line.show))
 
 
 def _name_classes(model: Any, dataset: Any) -> Config | None:

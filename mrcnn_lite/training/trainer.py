@@ -24,6 +24,7 @@ from ..config import Training
 from ..devices import autocast
 from ..distributed import world_size
 from .batches import Picture, to_device
+from .errors import NonFiniteLoss
 from .processes import average_in_order, gather
 from .schedule import MovingAverage, make_optimizer, take_step
 
@@ -62,6 +63,7 @@ class Trainer:
         self.scaler = torch.amp.GradScaler("cuda", enabled=precision == "float16")
         self.average = MovingAverage(model, settings.ema) if settings.ema else None
         self.step = 0
+        self.at_work: list[Picture] = []  # of the step that is being done
         self.parallel: nn.Module = model
         if world_size() > 1:
             # Of 1x1 convolutions, whose memory formats are all the same: not worth a word.
@@ -84,7 +86,7 @@ class Trainer:
         """
         rows, seen, names = [], [], []
         for part in range(self.accumulate):
-            pictures = next(batches)
+            self.at_work = pictures = next(batches)
             last = part == self.accumulate - 1
             with contextlib.nullcontext() if last or world_size() == 1 else self.parallel.no_sync():  # type: ignore[operator]
                 losses = self._losses(self.parallel, pictures)
@@ -110,6 +112,7 @@ class Trainer:
         self.step += 1
         if self.average is not None:
             self.average.update(self.model, self.step)
+        self.at_work = []
 
     @contextlib.contextmanager
     def averaged(self) -> Iterator[nn.Module]:
@@ -135,6 +138,10 @@ class Trainer:
         if self.average is not None:
             self.average.tensors = {name: tensor.to(self.device) for name, tensor in state["average"].items()}
         self.step = state["step"]
+
+    def leave(self) -> None:
+        """Let go of the other processes: there are no more steps. Their group can end only when nobody uses it."""
+        self.parallel = self.model
 
     def _losses(self, model: nn.Module, pictures: Sequence[Picture]) -> dict[str, Tensor]:
         inputs = to_device(pictures, self.device)
@@ -164,40 +171,3 @@ class Trainer:
 def takes_seeds(model: nn.Module) -> bool:
     """Whether model(images, targets, seeds) is possible: ours says so in its signature, torchvision's can't."""
     return "seeds" in inspect.signature(model.forward).parameters
-
-
-class NonFiniteLoss(FloatingPointError):
-    """A loss was infinite or not a number; the weights are those before the step.
-
-    found: (index in the data set, names of its losses) of each picture that alone gives such a loss. looked_at: all
-    indices of the batch.
-    """
-
-    def __init__(
-        self, step: int, where: str, weights: bool, found: list[tuple[int, list[str]]], looked_at: list[int]
-    ) -> None:
-        super().__init__(step, where, weights, found, looked_at)  # so that it can be pickled
-        self.step, self.where, self.finite_weights = step, where, weights
-        self.found, self.looked_at = found, looked_at
-        self.image_names: dict[int, str] = {}
-
-    def name_images(self, dataset: Any) -> None:
-        """Let the message speak of the data set's names for its pictures, where it has any."""
-        if hasattr(dataset, "image_name"):
-            self.image_names = {index: dataset.image_name(index) for index in self.looked_at}
-
-    def __str__(self) -> str:
-        text = f"the loss of step {self.step + 1} is not finite: {self.where}. "
-        if not self.finite_weights:
-            return text + (
-                "The weights themselves are not: the step before overflowed. A lower learning rate, a longer "
-                "warm-up or grad_clip helps"
-            )
-        if self.found:
-            each = [f"{self._name(index)} ({', '.join(names)})" for index, names in self.found]
-            return text + "By itself, so does each of: " + "; ".join(each)
-        return text + "Only together, pictures: " + "; ".join(map(self._name, self.looked_at))
-
-    def _name(self, index: int) -> str:
-        name = self.image_names.get(index)
-        return f"number {index}" if name is None else f"{name} (number {index})"
