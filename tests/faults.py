@@ -53,7 +53,6 @@ PICTURES, STEPS = 6, 6
 # What is watched beside the writes of open files: functions of `os` through which everything else goes.
 WATCHED = ("open", "write", "ftruncate", "fsync", "replace", "rename", "unlink", "mkdir", "chmod")
 FALLIBLE = ("open", "write", "fsync", "replace", "mkdir", "save_file")  # what a full disk makes fail
-PHASES = ("before", "half", "after")
 OPEN = io.open  # unwatched
 Call = tuple[str, str]  # what, and of which file
 
@@ -333,21 +332,22 @@ def same(one: Any, other: Any) -> bool:
 def chosen(calls: list[Call], number: int, draw: random.Random, faults: tuple[int, ...] = ()) -> list[Moment]:
     """So many moments of a run with these calls: to be killed, or, given errnos, to fail.
 
-    First each call once, one of each kind after the other; what is left over, each in another phase.
+    First each call once, one of each kind after the other, a write torn in the middle; then each in another phase.
     """
     kinds = collections.defaultdict(list)  # (what, file) -> for each such call, what may happen there
     for count, (what, name) in enumerate(calls, 1):
         if faults and what in FALLIBLE:
-            kinds[what, name].append([Moment(count, fault=fault) for fault in faults])
+            kinds[what, name].append([Moment(count, fault=fault) for fault in draw.sample(faults, len(faults))])
         if not faults:
-            phases = PHASES if what in ("write", "save_file") else ("before", "after")
+            phases = draw.sample(("before", "after"), 2)
+            phases = ["half", *phases] if what in ("write", "save_file") else phases
             kinds[what, name].append([Moment(count, phase) for phase in phases])
     result: list[Moment] = []
     while len(result) < number and any(any(group) for group in kinds.values()):
         order = [draw.sample(group, len(group)) for group in kinds.values()]
         draw.shuffle(order)
         for row in itertools.zip_longest(*order, fillvalue=[]):
-            result += [moments.pop(draw.randrange(len(moments))) for moments in row if moments]
+            result += [moments.pop(0) for moments in row if moments]
     return result[:number]
 
 
