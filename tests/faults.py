@@ -53,7 +53,6 @@ PICTURES, STEPS = 6, 6
 # What is watched beside the writes of open files: functions of `os` through which everything else goes.
 WATCHED = ("open", "write", "ftruncate", "fsync", "replace", "rename", "unlink", "mkdir", "chmod")
 FALLIBLE = ("open", "write", "fsync", "replace", "mkdir", "save_file")  # what a full disk makes fail
-PHASES = ("before", "half", "after")
 OPEN = io.open  # unwatched
 Call = tuple[str, str]  # what, and of which file
 
@@ -333,21 +332,24 @@ def same(one: Any, other: Any) -> bool:
 def chosen(calls: list[Call], number: int, draw: random.Random, faults: tuple[int, ...] = ()) -> list[Moment]:
     """So many moments of a run with these calls: to be killed, or, given errnos, to fail.
 
-    First each call once, one of each kind after the other; what is left over, each in another phase.
+    First each call once, those that bring something to the disk before the others, one of each kind after the other, a
+    write torn in the middle; then each in another phase.
     """
     kinds = collections.defaultdict(list)  # (what, file) -> for each such call, what may happen there
     for count, (what, name) in enumerate(calls, 1):
         if faults and what in FALLIBLE:
-            kinds[what, name].append([Moment(count, fault=fault) for fault in faults])
+            kinds[what, name].append([Moment(count, fault=fault) for fault in draw.sample(faults, len(faults))])
         if not faults:
-            phases = PHASES if what in ("write", "save_file") else ("before", "after")
+            phases = draw.sample(("before", "after"), 2)
+            phases = ["half", *phases] if what in ("write", "save_file") else phases
             kinds[what, name].append([Moment(count, phase) for phase in phases])
     result: list[Moment] = []
     while len(result) < number and any(any(group) for group in kinds.values()):
-        order = [draw.sample(group, len(group)) for group in kinds.values()]
-        draw.shuffle(order)
-        for row in itertools.zip_longest(*order, fillvalue=[]):
-            result += [moments.pop(draw.randrange(len(moments))) for moments in row if moments]
+        for writing in (True, False):
+            groups = [group for (what, _), group in kinds.items() if (what in FALLIBLE) == writing]
+            order = [draw.sample(group, len(group)) for group in draw.sample(groups, len(groups))]
+            for row in itertools.zip_longest(*order, fillvalue=[]):
+                result += [moments.pop(0) for moments in row if moments]
     return result[:number]
 
 
@@ -372,13 +374,17 @@ def plan(base: Path, number: int, draw: random.Random) -> tuple[dict[str, Any], 
     middle = Moment(replaces[1] + 2)  # killed a little after the second checkpoint
     second = calls_of(base / "resumed", [middle])
     random_times, failing = number // 5, number // 5
-    in_first = chosen(first, (number - random_times) * 3 // 5, draw)
+    in_first = chosen(first, (number - random_times) * 2 // 3, draw)
     in_second = chosen(second, number - random_times - len(in_first), draw)
     in_first += chosen(first, failing // 2, draw, (errno.ENOSPC, errno.EACCES))
     in_second += chosen(second, failing - failing // 2, draw, (errno.ENOSPC, errno.EACCES))
     moments = [[moment] for moment in in_first] + [[middle, moment] for moment in in_second]
     moments += [[Moment(0, seconds=draw.uniform(0.01, seconds))] for _ in range(random_times)]
-    print(f"{len(first)} watched calls in {seconds:.1f} s of a whole run, {len(second)} in a resumed one", flush=True)
+    for calls, disturbed, name in ((first, in_first, "whole"), (second, in_second, "resumed")):
+        writing = {count for count, (what, _) in enumerate(calls, 1) if what in FALLIBLE}
+        killed = {moment.count for moment in disturbed if not moment.fault}
+        print(f"a {name} run has {len(calls)} watched calls, {len(writing)} of them write, flush or rename: killed at "
+              f"{len(writing & killed)} of these and {len(killed - writing)} others", flush=True)  # fmt: skip
     return left_behind(base / "reference"), moments
 
 

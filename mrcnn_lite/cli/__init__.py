@@ -36,7 +36,10 @@ EXAMPLES = """first steps:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run one command. -> exit status: 0, 1 (`data check` found a problem), 2 (an error, in one line), 130 (Ctrl-C)."""
+    """Run one command.
+
+    -> exit status: 0, 1 (`data check` found a problem), 2 (an error, in one line), 130 (Ctrl-C), 143 (SIGTERM).
+    """
     if "torch" not in sys.modules:
         for name, value in PATIENT_OPENMP.items():
             os.environ.setdefault(name, value)

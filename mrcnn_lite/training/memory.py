@@ -20,7 +20,8 @@ from ..images import resized_size
 from .batches import Picture
 
 # Beside what the backward pass keeps there are its own gradients, the losses, the pictures; and what the libraries take
-# for themselves in the first step. How near this comes: tests/test_training_memory.py.
+# for themselves in the first step. Fitted to six configurations from 0.2 to 1.5 GB: it misses none by more than
+# an eighth, see tests/test_training_memory.py.
 OVERHEAD = 1.35
 LIBRARIES = 60_000_000  # bytes
 
