@@ -31,10 +31,10 @@ LAYERS = {
     4.3: "coco_results",
     4.5: "torchvision_models visualize evaluation",
     5: "prediction training",
-    6: "cli demo exercises",
+    6: "cli demo exercises widgets",
     6.5: "__main__",
 }
-FOLDERS = ("cli", "data", "exercises", "training")
+FOLDERS = ("cli", "data", "exercises", "training", "widgets")
 LAYER_OF = {name: layer for layer, names in LAYERS.items() for name in names.split()}
 CORE = [name for name, layer in LAYER_OF.items() if layer < 4]
 MOST_LINES_IN_A_FILE = 260

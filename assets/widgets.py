@@ -1,0 +1,96 @@
+"""Makes what the widgets carry beside their code: recorded data of some, and a picture of each.
+
+python assets/widgets.py data         from assets/shapes.safetensors, a held-out picture, and the named configurations
+python assets/widgets.py pictures     by Chromium; widgets' names after it make only theirs
+"""
+
+from __future__ import annotations
+
+import argparse
+import io
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+from PIL import Image
+
+from mrcnn_lite.files import atomic
+from mrcnn_lite.widgets import NAMES
+from mrcnn_lite.widgets.page import document
+from mrcnn_lite.widgets.source import HERE as WIDGETS
+from mrcnn_lite.widgets.source import Options, read, state_of
+
+HERE = Path(__file__).parent
+SHOWN = 4  # of the held-out shapes
+WIDTH = 940  # pixels of the pictures
+ARCHITECTURES = ("r50-c4", "r50-fpn", "r101-fpn", "x101-fpn")
+BROWSER = ["--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run"]
+
+
+def features() -> dict[str, Any]:
+    """Of the trained model on a held-out picture."""
+    from mrcnn_lite import load, open_dataset
+    from mrcnn_lite.widgets.recording import recorded_features
+
+    image, target = open_dataset("shapes", split="val", length=SHOWN + 1, progress=False)[SHOWN]
+    return recorded_features(load(HERE / "shapes.safetensors").eval(), image, target["masks"].any(0))
+
+
+def architecture() -> dict[str, Any]:
+    """Of four configurations of the paper."""
+    from mrcnn_lite.widgets.recording import recorded_architectures
+
+    return recorded_architectures(ARCHITECTURES)
+
+
+def detections() -> dict[str, Any]:
+    """The way of the best detections of the trained model on the same picture."""
+    from mrcnn_lite import load, open_dataset
+    from mrcnn_lite.widgets.recording import recorded_detections
+
+    image, _ = open_dataset("shapes", split="val", length=SHOWN + 1, progress=False)[SHOWN]
+    return recorded_detections(load(HERE / "shapes.safetensors").eval(), image)
+
+
+RECORDED = {
+    "roi_align": features,
+    "architecture": architecture,
+    "xray": detections,
+}  # WHY functions: pictures are taken without torch
+
+
+def take_pictures(names: list[str]) -> None:
+    """`<name>.png` of each widget in its default state; of the self-test, what is to be done where no script runs."""
+    from playwright.sync_api import sync_playwright
+
+    found = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=found, args=BROWSER)
+        for name in names:
+            page = browser.new_page(viewport={"width": WIDTH, "height": 100})
+            widget = read(name)
+            start = state_of(widget, {"works": False} if name == "self_test" else None)
+            page.set_content(document(widget, start, Options(theme="light")))
+            page.locator("[data-ready]").wait_for()
+            sheet = Image.open(io.BytesIO(page.locator("[data-ready]").screenshot())).convert("RGB")
+            with atomic(WIDGETS / f"{name}.png") as file:
+                sheet.quantize(32, dither=Image.Dither.NONE).save(file, format="PNG", optimize=True)
+            print(f"{name}.png: {sheet.width} x {sheet.height}, {(WIDGETS / f'{name}.png').stat().st_size} bytes")
+        browser.close()
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("what", choices=["data", "pictures"])
+    parser.add_argument("names", nargs="*", help="of widgets; all by default")
+    options = parser.parse_args()
+    if options.what == "pictures":
+        return take_pictures(options.names or list(NAMES))
+    for name in options.names or RECORDED:
+        with atomic(WIDGETS / f"{name}_data.json") as file:
+            file.write_text(json.dumps(RECORDED[name](), separators=(",", ":")) + "\n", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()

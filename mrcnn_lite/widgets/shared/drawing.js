@@ -1,0 +1,114 @@
+// Drawing: a canvas as sharp as the screen, and what goes on it: grids of cells, boxes, points, words.
+
+const rgb = (hex) => [1, 3, 5].map((k) => parseInt(hex.slice(k, k + 2), 16));
+const mix = (a, b, t) => `rgb(${a.map((v, k) => Math.round(v + clamp(t, 0, 1) * (b[k] - v))).join(",")})`;
+const FONT = 'system-ui, "Segoe UI", "Noto Sans KR", sans-serif';
+
+function surface(ui, { label, ratio = 1, draw }) {
+  // `ratio` is width / height; draw(context, width, height, state) in CSS pixels; label(state) says what is to be seen.
+  const canvas = make("canvas", { role: "img" });
+  canvas.style.aspectRatio = ratio;
+  let width = 0;
+  ui.update((state) => {
+    if (ui.resized || !width) width = canvas.clientWidth || 300;
+    const height = width / ratio;
+    const scale = window.devicePixelRatio || 1;
+    const pixels = [Math.round(width * scale), Math.round(height * scale)];
+    if (canvas.width !== pixels[0] || canvas.height !== pixels[1]) [canvas.width, canvas.height] = pixels;
+    const context = canvas.getContext("2d");
+    context.setTransform(scale, 0, 0, scale, 0, 0);
+    context.clearRect(0, 0, width, height);
+    context.lineJoin = "round";
+    draw(context, width, height, state);
+    canvas.setAttribute("aria-label", label(state));
+  });
+  return make("div", { class: "mw-surface" }, canvas);
+}
+
+const widths = new Map(); // of words, in ems: measuring is the slowest part of drawing
+
+function widthOf(context, words, weight) {
+  const key = weight + words;
+  if (!widths.has(key)) {
+    if (widths.size > 5000) widths.clear();
+    context.font = `${weight} 100px ${FONT}`;
+    widths.set(key, context.measureText(words).width / 100);
+  }
+  return widths.get(key);
+}
+
+function text(context, ui, words, x, y, { size = 13, align = "center", colour = ui.ink.ink, weight = 400, most } = {}) {
+  // One line, middle at height y; smaller where it would be wider than `most`, left out where it would be tiny.
+  const room = most === undefined ? 1 : most / (size * ui.u * Math.max(widthOf(context, words, weight), 0.01));
+  if (room < 0.65) return;
+  context.font = `${weight} ${Math.round(10 * size * ui.u * Math.min(room, 1)) / 10}px ${FONT}`;
+  context.textAlign = align;
+  context.textBaseline = "middle";
+  context.fillStyle = colour;
+  context.fillText(words, x, y);
+}
+
+function outline(context, ui, [x1, y1, x2, y2], colour, { width = 2, dash = [], halo = true } = {}) {
+  // A rectangle; the halo of paper lifts it from whatever lies below.
+  context.save();
+  if (halo) {
+    context.strokeStyle = ui.ink.paper;
+    context.globalAlpha = 0.75;
+    context.lineWidth = (width + 2.4) * ui.u;
+    context.strokeRect(x1, y1, x2 - x1, y2 - y1);
+  }
+  context.globalAlpha = 1;
+  context.setLineDash(dash.map((d) => d * ui.u));
+  context.lineWidth = width * ui.u;
+  context.strokeStyle = colour;
+  context.strokeRect(x1, y1, x2 - x1, y2 - y1);
+  context.restore();
+}
+
+function line(context, ui, x1, y1, x2, y2, colour, width = 1.5, dash = []) {
+  context.save();
+  context.setLineDash(dash.map((d) => d * ui.u));
+  context.strokeStyle = colour;
+  context.lineWidth = width * ui.u;
+  context.beginPath();
+  context.moveTo(x1, y1);
+  context.lineTo(x2, y2);
+  context.stroke();
+  context.restore();
+}
+
+function dot(context, ui, x, y, radius, colour) {
+  context.beginPath();
+  context.arc(x, y, radius * ui.u, 0, 2 * Math.PI);
+  context.fillStyle = colour;
+  context.fill();
+  context.lineWidth = 1.2 * ui.u;
+  context.strokeStyle = ui.ink.paper;
+  context.stroke();
+}
+
+function cells(context, ui, width, height, rows, columns, paint, words) {
+  // A grid of rectangles: paint(i, j) -> colour, words(i, j) -> what stands in it, where there is room.
+  const [w, h] = [width / columns, height / rows];
+  const size = Math.min(13, (0.42 * h) / ui.u);
+  for (let i = 0; i < rows; i++) {
+    for (let j = 0; j < columns; j++) {
+      context.fillStyle = paint(i, j);
+      context.fillRect(j * w, i * h, w + 0.5, h + 0.5);
+    }
+  }
+  if (Math.min(w, h) >= 5) {
+    context.strokeStyle = ui.ink.line;
+    context.lineWidth = 1;
+    context.beginPath();
+    for (let i = 0; i <= rows; i++) context.moveTo(0, i * h), context.lineTo(width, i * h);
+    for (let j = 0; j <= columns; j++) context.moveTo(j * w, 0), context.lineTo(j * w, height);
+    context.stroke();
+  }
+  if (!words || size * ui.u < 8.5) return;
+  for (let i = 0; i < rows; i++) {
+    for (let j = 0; j < columns; j++) {
+      text(context, ui, words(i, j), (j + 0.5) * w, (i + 0.5) * h, { size, most: w - 1 });
+    }
+  }
+}

@@ -1,0 +1,156 @@
+// The frame of every widget: title, prepared states, reset, text size, theme, language; and the state, kept with the
+// model of whoever hosts us. Python joins shared/*.js, then the arithmetic, then the widget: nobody imports anything.
+// SPEC (from the widget's JSON file and source.py) and STYLE (from style.css) are constants before this text.
+
+// Okabe and Ito's colours, in two strengths: lines need contrast with white paper and with dark.
+const THEMES = {
+  light: {
+    paper: "#ffffff", panel: "#f4f6f8", line: "#c9d1d9", ink: "#1b1f24", quiet: "#545d68", low: [255, 255, 255],
+    high: [138, 147, 160], blue: "#0072b2", red: "#d55e00", green: "#00805d", purple: "#a8487f", orange: "#e69f00",
+  },
+  dark: {
+    paper: "#14181d", panel: "#1f262d", line: "#47515c", ink: "#eef1f4", quiet: "#aab4bf", low: [26, 31, 37],
+    high: [112, 122, 135], blue: "#56b4e9", red: "#ff8c42", green: "#2fc79b", purple: "#e29ac4", orange: "#e69f00",
+  },
+};
+
+function make(tag, attributes = {}, ...children) {
+  // An element; functions become listeners, everything else attributes. Text is text: never parsed as HTML.
+  const element = document.createElement(tag);
+  for (const [name, value] of Object.entries(attributes)) {
+    if (typeof value === "function") element.addEventListener(name, value);
+    else if (value === true) element.setAttribute(name, "");
+    else if (value !== false && value != null) element.setAttribute(name, value);
+  }
+  element.append(...children);
+  return element;
+}
+
+const clamp = (value, low, high) => Math.min(Math.max(value, low), high);
+const same = (a, b) => JSON.stringify(a) === JSON.stringify(b);
+
+function number(value, digits = 2) {
+  // 0.50 -> "0.5", 3.00 -> "3", -0 -> "0"
+  const fixed = value.toFixed(digits);
+  const short = fixed.includes(".") ? fixed.replace(/\.?0+$/, "") : fixed;
+  return short === "-0" ? "0" : short.replace("-", "−");
+}
+
+const signed = (value, digits = 2) => (Number(value.toFixed(digits)) > 0 ? "+" : "") + number(value, digits);
+
+let instances = 0; // radio buttons need a name of their own: counted, not random
+
+function frame({ model, el }, build) {
+  // `build(ui)` returns the elements of the widget. ui.state is the state, ui.set(patch) changes it, ui.update(f)
+  // registers what is done after every change, ui.prepare(state) runs before all of them, ui.t(key) is a text.
+  const keys = Object.keys(SPEC.state);
+  const start = Object.fromEntries(keys.map((key) => [key, structuredClone(model.get(key))]));
+  const isStart = (name) => same({ ...SPEC.state, ...SPEC.presets[name] }, start);
+  const first = Object.keys(SPEC.presets).find(isStart) ?? "start"; // the hint that belongs to the first state
+  const dark = window.matchMedia("(prefers-color-scheme: dark)");
+  const view = { language: model.get("language"), theme: model.get("theme"), size: model.get("size"), hint: first };
+  const root = make("div", { class: "mw" });
+  const note = make("p", { class: "mw-note" });
+  const ui = { state: structuredClone(start), root, name: `mw${++instances}`, data: model.get("data") };
+  let updates = [];
+  let waiting = 0;
+
+  ui.t = (key, values = {}) => {
+    const words = SPEC.texts[view.language][key] ?? key;
+    return words.replace(/\{(\w+)\}/g, (whole, name) => (name in values ? values[name] : whole));
+  };
+  ui.update = (action) => updates.push(action);
+  const look = () => {
+    const theme = view.theme === "auto" ? (dark.matches ? "dark" : "light") : view.theme;
+    const em = SPEC.sizes[view.size];
+    ui.ink = THEMES[theme];
+    ui.u = em / SPEC.sizes.normal; // what a canvas multiplies its lengths by
+    for (const [name, value] of Object.entries(ui.ink)) {
+      if (typeof value === "string") root.style.setProperty(`--${name}`, value);
+    }
+    root.style.colorScheme = theme;
+    root.style.fontSize = `${em}px`;
+    root.dataset.theme = theme;
+    root.dataset.narrow = el.clientWidth < SPEC.narrow * em;
+  };
+  ui.refresh = () => {
+    if (ui.resized) look(); // WHY not always: asking for widths makes the browser lay everything out, at every step
+    ui.prepare?.(ui.state);
+    for (const action of updates) action(ui.state);
+    ui.resized = false;
+    root.dataset.state = JSON.stringify(ui.state);
+  };
+  ui.soon = () => {
+    waiting ||= requestAnimationFrame(() => {
+      waiting = 0;
+      ui.refresh();
+    });
+  };
+  ui.set = (patch) => {
+    for (const [key, value] of Object.entries(patch)) {
+      if (same(ui.state[key], value)) continue;
+      ui.state[key] = value;
+      model.set(key, value);
+    }
+    model.save_changes();
+    ui.soon();
+  };
+  const listeners = keys.map((key) => [`change:${key}`, () => {
+    if (same(ui.state[key], model.get(key))) return; // we said it ourselves
+    ui.state[key] = structuredClone(model.get(key));
+    ui.soon();
+  }]);
+  for (const [event, listener] of listeners) model.on(event, listener);
+
+  const prepared = (hint, state) => {
+    view.hint = hint;
+    note.textContent = ui.t(`hint.${hint}`);
+    ui.set(structuredClone(state));
+  };
+  const turn = (what, values) => {
+    const place = [...root.querySelectorAll(".mw-bar > *")].indexOf(document.activeElement);
+    view[what] = values[(values.indexOf(view[what]) + 1) % values.length];
+    rebuild();
+    root.querySelectorAll(".mw-bar > *")[place]?.focus();
+  };
+  const button = (label, click, attributes = {}) =>
+    make("button", { class: "mw-button", type: "button", click, ...attributes }, label);
+  const tool = (label, name, click) => button(label, click, { "aria-label": name, title: name });
+  const rebuild = () => {
+    updates = [];
+    root.lang = view.language;
+    note.textContent = ui.t(`hint.${view.hint}`);
+    const presets = Object.entries(SPEC.presets).map(([name, patch]) =>
+      button(ui.t(`preset.${name}`), () => prepared(name, { ...SPEC.state, ...patch }), { "data-preset": name }));
+    const themes = () => (root.dataset.theme === "dark" ? ["dark", "light"] : ["light", "dark"]);
+    const bar = make("div", { class: "mw-bar" }, make(el.tagName === "MAIN" ? "h1" : "h2", {}, ui.t("title")),
+      presets.length ? make("span", { class: "mw-quiet" }, ui.t("try")) : "", ...presets,
+      tool("↺", ui.t("reset"), () => prepared(first, start)),
+      tool("Aa", ui.t("size"), () => turn("size", Object.keys(SPEC.sizes))),
+      tool("◐", ui.t("theme"), () => turn("theme", themes())),
+      tool(ui.t("other_language"), ui.t("language"), () => turn("language", Object.keys(SPEC.texts))));
+    ui.resized = true;
+    const parts = build(ui);
+    root.replaceChildren(make("style", {}, STYLE), ...(ui.bare ? [] : [bar, note]), ...parts);
+    ui.refresh();
+  };
+
+  // Arrow keys are ours while the focus is here: JupyterLab would change the cell. Its own with Ctrl stay its own.
+  root.addEventListener("keydown", (event) => event.ctrlKey || event.metaKey || event.stopPropagation());
+  el.replaceChildren(root);
+  rebuild();
+  const relook = () => {
+    ui.resized = true;
+    ui.soon();
+  };
+  const resized = new ResizeObserver(relook);
+  resized.observe(el);
+  dark.addEventListener("change", relook);
+  root.dataset.ready = "true";
+  return () => {
+    resized.disconnect();
+    dark.removeEventListener("change", relook);
+    cancelAnimationFrame(waiting);
+    for (const [event, listener] of listeners) model.off(event, listener);
+  };
+}

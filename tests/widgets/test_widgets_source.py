@@ -1,0 +1,89 @@
+"""The widgets' files keep the house rules: small, alone, without chance, and with a text in each language."""
+
+from __future__ import annotations
+
+import json
+import re
+
+import pytest
+
+from mrcnn_lite.widgets.source import HERE, LANGUAGES, NAMES, SHARED, Options, compact, read, state_of, text, to_json
+
+SCRIPTS = sorted(HERE.rglob("*.js"))
+LARGEST = 30_000  # bytes of a script
+FORBIDDEN = {
+    "a string parsed as HTML or code": r"innerHTML|outerHTML|insertAdjacentHTML|document\.write|\beval\(|new Function",
+    "chance or the clock": r"Math\.random|crypto\.|Date\b|performance\.",
+    "the network": r"fetch\(|XMLHttpRequest|WebSocket|EventSource|import\(|https?://|sendBeacon",
+    "an import": r"^\s*import\b",
+    "storage": r"localStorage|sessionStorage|indexedDB|\.cookie",
+    "an end tag": r"</",
+}
+
+
+@pytest.mark.parametrize("script", SCRIPTS, ids=lambda path: path.name)
+def test_scripts_are_small_and_alone(script):
+    source = script.read_text(encoding="utf-8")
+    assert len(source.encode()) < LARGEST
+    assert max(map(len, source.splitlines())) <= 120
+    assert source.startswith("// ")
+    for what, pattern in FORBIDDEN.items():
+        assert not re.search(pattern, source, re.MULTILINE), f"{script.name} uses {what}"
+
+
+def test_every_widget_has_its_files_and_every_file_its_widget():
+    for name in NAMES:
+        assert all((HERE / f"{name}{suffix}").exists() for suffix in (".js", ".json", ".png")), name
+    assert {path.stem for path in HERE.glob("*.js")} == set(NAMES)
+    assert {path.stem for path in HERE.glob("*.png")} == set(NAMES)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_both_languages_have_a_text_for_every_key(name):
+    texts = read(name).texts
+    assert set(texts) == set(LANGUAGES)
+    assert set(texts["en"]) == set(texts["ko"])
+    for key, english in texts["en"].items():
+        korean = texts["ko"][key]
+        assert english and korean
+        assert sorted(re.findall(r"\{\w+\}", english)) == sorted(re.findall(r"\{\w+\}", korean)), key
+    for key in ("title", "caption", "alt"):
+        assert re.search("[가-힣]", texts["ko"][key]) and texts["en"][key].isascii() | (key != "alt")
+    assert len(texts["en"]["alt"]) > 20
+    presets = {f"{kind}.{preset}" for preset in read(name).presets for kind in ("preset", "hint")}
+    assert presets | {"hint.start"} <= set(texts["en"])
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_every_text_that_a_script_asks_for_exists_and_every_text_is_asked_for(name):
+    source = "".join(text(file) for file in [f"{name}.js", *(f"shared/{part}.js" for part in SHARED)])
+    keys = set(read(name).texts["en"])
+    asked = set(re.findall(r'ui\.t\("([^"]+)"', source))
+    assert asked <= keys, f"no text for {asked - keys}"
+    words = set(re.findall(r"[\w.]+", source)) | set(
+        re.findall(r'"([^"]+)"', json.dumps([read(name).data, read(name).choices]))
+    )
+    before = tuple(re.findall(r"ui\.t\(`([^$`]+)\$\{", source))  # `hint.${name}`
+    after = tuple(re.findall(r"ui\.t\(`\$\{\w+\}([^$`]+)`", source))  # `${which}_label`
+    unused = {key for key in keys - words - {"caption", "alt"} if not key.startswith(before)}
+    assert not {key for key in unused if not (after and key.endswith(after))}
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_prepared_states_change_keys_that_exist_to_values_of_their_kind(name):
+    widget = read(name)
+    assert widget.height["narrow"] > widget.height["wide"] > 10
+    assert not set(widget.state) & {*Options._fields, "data"}, "the model would hold two values under one name"
+    for preset in widget.presets:
+        assert state_of(widget, preset) != widget.state
+    assert state_of(widget, widget.state) == widget.state
+    for key, default in widget.state.items():  # whatever is not chosen from a list is a number, a switch, or data
+        assert isinstance(default, str) <= (key in widget.choices), key
+
+
+def test_compact_keeps_what_runs():
+    assert compact("// why\n  a = 1; // kept\n\n    b();\n") == "a = 1; // kept\nb();\n"
+
+
+def test_json_cannot_end_the_script_that_holds_it():
+    assert to_json({"a": "</script>\u2028"}) == '{"a": "<\\/script>\\u2028"}'
