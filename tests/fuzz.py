@@ -3,7 +3,7 @@
     python tests/fuzz.py                                    10,000 mutations, a table
     python tests/fuzz.py --kind results --mutations 500
     python tests/fuzz.py --kind results --number 17         one again, with its traceback
-    python tests/fuzz.py --kind results --atheris           coverage-guided, until it is stopped; needs atheris
+    python tests/fuzz.py --kind results --atheris           coverage-guided; needs atheris
 
 Mutation n of a kind is the same on every run. Workers are forked (Linux, macOS) from a parent that has imported
 everything; each has a limit of CPU time a call and, on Linux, of memory. Only `refused` and `accepted` may occur.
@@ -280,13 +280,14 @@ class FromBytes(Random):
         return self.getrandbits(32) / 2**32
 
 
-def with_atheris(name: str) -> None:
+def with_atheris(name: str, mutations: int) -> None:
+    """So many mutations of one kind in this process, led by what they reach in the package. Ends the process."""
     try:
         import atheris
-    except ImportError:
+    except ImportError as error:
         raise SystemExit(
-            "atheris is not installed: pip install atheris (Linux and macOS). Without: --mutations"
-        ) from None
+            "atheris is not installed: pip install atheris (Linux, macOS). --mutations needs none"
+        ) from error
     with atheris.instrument_imports(include=["mrcnn_lite"]):
         from fuzz_kinds import KINDS
     folder = Path(tempfile.mkdtemp())
@@ -296,7 +297,8 @@ def with_atheris(name: str) -> None:
         if outcome.result not in ("refused", "accepted"):
             raise RuntimeError(outcome)
 
-    atheris.Setup([sys.argv[0]], one)
+    # Mutations draw many numbers: longer data than libFuzzer begins with. What it keeps of a finding stays out of here.
+    atheris.Setup([sys.argv[0], f"-runs={mutations}", "-len_control=0", f"-artifact_prefix={folder}/"], one)
     atheris.Fuzz()
 
 
@@ -307,11 +309,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--kind", nargs="+", default=[], help="one of the kinds; default: all")
     parser.add_argument("--number", type=int, help="only this one, with its traceback")
     parser.add_argument("--first", type=int, default=0, help="begin with this number")
-    parser.add_argument("--atheris", action="store_true", help="coverage-guided, one kind")
+    parser.add_argument("--atheris", action="store_true", help="coverage-guided, one kind, in this process")
     options = parser.parse_args(arguments)
     name = " ".join(options.kind)
     if options.atheris:
-        with_atheris(name)
+        with_atheris(name, options.mutations)
     from fuzz_kinds import KINDS
 
     if name and name not in KINDS:
@@ -319,6 +321,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if options.number is not None:
         again(KINDS[name], options.number)
         return 0
+    if not hasattr(os, "fork"):
+        parser.error("the workers are forked: Linux or macOS; `pytest tests/test_fuzz.py` does without")
     tallies = []
     for kind in [KINDS[name]] if name else KINDS.values():
         count = options.mutations if name else -(-options.mutations // len(KINDS))
