@@ -121,7 +121,7 @@ function levels(lab) {
     colour: () => ui.ink.blue, get: (state) => state.box, set: (box) => ui.set({ box }) });
   const pyramid = surface(ui, {
     ratio: 1.55,
-    label: ({ box }) => (isFPN() ? `P${pyramidLevel(box).index + 2}` : "C4"),
+    label: ({ box }) => ui.t("cropped_from", { level: isFPN() ? `P${pyramidLevel(box).index + 2}` : "C4" }),
     draw: (context, width, height, { box }) => {
       const { index } = pyramidLevel(box);
       const rows = isFPN() ? [3, 2, 1, 0] : [2];

@@ -51,7 +51,8 @@ def _level(maps: Tensor, objects: Tensor | None) -> dict[str, Any]:
     if objects is None:
         channel = int(maps.flatten(1).std(1).argmax())
     else:
-        covered = torch.nn.functional.adaptive_avg_pool2d(objects[None].to(maps.dtype), maps.shape[1:])  # [1, H, W]
+        size = (maps.shape[1], maps.shape[2])
+        covered = torch.nn.functional.adaptive_avg_pool2d(objects[None].to(maps.dtype), size)  # [1, H, W]
         pairs = torch.cat([covered, maps]).flatten(1)  # [1 + C, H * W]
         channel = int(torch.corrcoef(pairs)[0, 1:].nan_to_num().abs().argmax())
     return {**_bytes(maps[channel]), "stride": SIDE / maps.shape[2], "channel": channel}
