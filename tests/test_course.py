@@ -474,7 +474,7 @@ def test_everything_that_is_carried_is_importable_here():
 
 
 def test_the_gpu_parts_import_nothing_but_what_is_carried():
-    """Where torch and torchvision are all there is, --wheels must bring the rest (the last three come with a notebook)."""
+    """Where torch and torchvision are all there is, --wheels must bring the rest (but a notebook's own)."""
     brought = (
         {"torch", "torchvision", "numpy", "PIL", "IPython", "anywidget", "traitlets"}
         | set(course.CARRIED)
