@@ -88,7 +88,8 @@ class CocoJson(Dataset):
             self.skeleton = tuple((int(a) - 1, int(b) - 1) for a, b in pairs)  # COCO counts from 1
 
     def _with_label(self, annotation: Annotation) -> Annotation:
-        return annotation | {"category_id": self._labels[annotation["category_id"]]}
+        known = {key: value for key, value in annotation.items() if value is not None}  # null: the key is absent
+        return known | {"category_id": self._labels[annotation["category_id"]]}
 
     def _unfit(self, annotation: Annotation, record: dict[str, Any]) -> str | None:
         """Why an annotation can't be a target, where that shows without drawing its mask."""
