@@ -71,6 +71,7 @@ print(f"torch {torch.__version__}; everything here runs on the CPU in seconds")
 # RoIPool's **first rounding**, [x / 16]: `box` (x1, y1, x2, y2) in image pixels, `stride` → first and last cell, whole
 # numbers (first column, first row, last column, last row). Halves go **away from zero**, as C's `round` does: 4.5 → 5.
 
+
 # %% exercise="snap"
 def snap(box: list[float], stride: int) -> list[int]:
     """box (x1, y1, x2, y2) in image pixels -> [first column, first row, last column, last row]."""
@@ -125,6 +126,7 @@ show(
 # What does the first rounding cost? `x` is a side of a box in image pixels: by how many **image pixels** does RoIPool
 # move it (positive: to the right)? Predict first: how large can it be at stride 16, and at stride 32?
 
+
 # %% exercise="shift_in_pixels"
 def shift_in_pixels(x: float, stride: int) -> float:
     """A side in image pixels, the stride -> its shift in image pixels."""
@@ -173,6 +175,7 @@ show(
 # axis. Its `size` bins are to take whole cells: bin i reaches from floor(i · w / size) to ceil((i + 1) · w / size),
 # counted from `first`. Give [start, end) of every bin. Neighbouring bins may share cells.
 
+
 # %% exercise="bin_edges"
 def bin_edges(first: int, last: int, size: int) -> list[list[int]]:
     """First and last cell of a RoI along one axis -> [[start, end), ...] of its `size` bins."""
@@ -198,6 +201,7 @@ for size in (2, 4, 7):
 # Put both together: **RoIPool** of one box. `feature [C, H, W]`, `box` in image pixels, `size` S, `stride` → `[C, S,
 # S]`, the maximum of each bin's cells, which are cut at the border of the map; a bin without any cell is 0. The
 # exercises before are at hand as `ex.snap.answer` and `ex.bin_edges.answer`.
+
 
 # %% exercise="roi_pool"
 def roi_pool(feature: Tensor, box: list[float], size: int, stride: int) -> Tensor:
@@ -253,6 +257,7 @@ assert roi_ops.roi_pool(features, thin, 2, 1 / 16).max() == 0 < roi_ops.roi_alig
 # The head predicts a box **for each class**: `deltas [R, K + 1, 4]`, `labels [R]` (0 = background), `gt_deltas [R, 4]`
 # → smooth L1 (β = 1/9) of the **true class's** box, positives only, summed and divided by R. Which four of the 4 (K +
 # 1) numbers learn?
+
 
 # %% exercise="head_box_loss"
 def head_box_loss(deltas: Tensor, labels: Tensor, gt_deltas: Tensor) -> Tensor:
