@@ -257,4 +257,4 @@ def iou(a: Sequence[float], b: Sequence[float]) -> float:
 
 
 def shown_box(box: Sequence[float]) -> str:
-    return "[" + ", ".join(f"{side:g}" for side in box) + "]"
+    return "[" + ", ".join(f"{float(str(side)):g}" for side in box) + "]"  # str: 10**400, as in a JSON, becomes inf

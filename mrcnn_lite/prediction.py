@@ -7,9 +7,8 @@ Read next: evaluation.py, whose `evaluate_detections` scores the written results
 
 from __future__ import annotations
 
-import contextlib
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from http.client import HTTPException
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -20,23 +19,13 @@ from PIL import Image
 from torch import Tensor
 
 from .coco_results import Entry, to_coco_results
-from .data.pictures import read_picture
+from .data.pictures import EXIF_ORIENTATION, UPRIGHT, opened, rgb_pixels
 from .detections import check_detection
 from .evaluation import detecting
 from .files import atomic
 from .visualize import draw, save_png
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp", ".webp")  # what is taken from a folder
-_EXIF_ORIENTATION = 0x0112
-_UPRIGHT = {  # EXIF's orientation -> what turns the stored pixels upright
-    2: Image.Transpose.FLIP_LEFT_RIGHT,
-    3: Image.Transpose.ROTATE_180,
-    4: Image.Transpose.FLIP_TOP_BOTTOM,
-    5: Image.Transpose.TRANSPOSE,
-    6: Image.Transpose.ROTATE_270,
-    7: Image.Transpose.TRANSVERSE,
-    8: Image.Transpose.ROTATE_90,
-}
 TORCHVISION_WEIGHTS = {"coco": "maskrcnn_resnet50_fpn", "coco-keypoints": "keypointrcnn_resnet50_fpn"}
 MAX_PIXELS = 64_000_000  # of one picture: refused before it is decoded
 
@@ -80,7 +69,8 @@ def predict(
     pictures = _gather(inputs)
     for picture in pictures:
         if isinstance(picture.source, Path):
-            _open(picture.source, max_pixels).close()
+            with opened(picture.source, str(picture.source), max_pixels):
+                pass
     folder = None if output is None else Path(output)
     if folder and folder.is_file():
         raise ValueError(f"the output {folder} is a file, expected a folder")
@@ -145,14 +135,15 @@ def read_image(path: str | Path, max_pixels: int = MAX_PIXELS) -> np.ndarray:
 
     Grey fills three channels, transparency is dropped, 16 bits become 8 by the bits in use; of a file with several
     pictures the first counts. An EXIF orientation is applied, since nobody has drawn boxes on this picture yet.
-    ValueError names a file that is no picture or has over ``max_pixels``, which is found before decoding.
+    ValueError names a file that is no picture or has over ``max_pixels``, which is found before decoding;
+    FileNotFoundError one that isn't there.
     """
-    path = Path(path)
-    with _open(path, max_pixels) as picture, _unreadable(path):
-        orientation = picture.getexif().get(_EXIF_ORIENTATION, 1)
-        pixels = read_picture(path, max_pixels)
-    if orientation in _UPRIGHT:
-        pixels = np.array(Image.fromarray(pixels).transpose(_UPRIGHT[orientation]))
+    with opened(path, str(path), max_pixels) as picture:
+        picture.load()
+        orientation = picture.getexif().get(EXIF_ORIENTATION, 1)
+    pixels = rgb_pixels(picture, str(path))
+    if orientation in UPRIGHT:
+        pixels = np.array(Image.fromarray(pixels).transpose(UPRIGHT[orientation]))
     return pixels
 
 
@@ -176,32 +167,10 @@ def _gather(inputs: Any) -> list[_Picture]:
             paths = [file for file in visible if file.is_file() and file.suffix.lower() in SUFFIXES]
             if not paths:
                 raise ValueError(f"no pictures in the folder {path} (of {', '.join(SUFFIXES)})")
+        elif not path.exists():
+            raise FileNotFoundError(f"no such file or folder: {path}")
         pictures += [_Picture(file.as_posix(), file) for file in paths]
     return pictures
-
-
-def _open(path: Path, max_pixels: int) -> Image.Image:
-    """The picture with its header read and nothing decoded."""
-    if not path.exists():
-        raise FileNotFoundError(f"no such file or folder: {path}")
-    with _unreadable(path):
-        picture = Image.open(path)
-    width, height = picture.size
-    if width * height > max_pixels:
-        picture.close()
-        raise ValueError(f"{path} has {width} x {height} pixels, over the limit of {max_pixels} (max_pixels)")
-    return picture
-
-
-@contextlib.contextmanager
-def _unreadable(path: Path) -> Iterator[None]:
-    """Whatever goes wrong inside becomes a ValueError that names the file."""
-    try:
-        yield
-    except Exception as error:  # WHY all: broken files make Pillow's decoders raise nearly anything
-        if isinstance(error, ValueError) and str(error).startswith(str(path)):
-            raise
-        raise ValueError(f"{path} can't be read as a picture: {error}") from error
 
 
 def _to_tensor(picture: _Picture, max_pixels: int) -> Tensor:

@@ -316,4 +316,5 @@ def fitting(value: float, dtype: torch.dtype) -> float:
     if dtype == torch.bool:
         return bool(value)
     limits = torch.iinfo(dtype)
-    return int(max(limits.min, min(limits.max, value))) if math.isfinite(value) else limits.max
+    # not math.isfinite(value): it turns the value into a float, and 10**400 is none
+    return limits.max if value != value else int(max(limits.min, min(limits.max, value)))

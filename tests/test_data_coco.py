@@ -85,6 +85,24 @@ def test_crowds_are_no_targets_but_stay_in_the_ground_truth(tmp_path):
 @pytest.mark.parametrize(
     "change, message",
     [
+        ({"segmentation": {"size": [6, float("nan")], "counts": [0, 48]}}, r"an RLE of size \[6, nan\]"),
+        ({"segmentation": {"size": [8, 6], "counts": [0, 48]}}, "width and height are swapped"),
+        ({"bbox": [0, 0, 10**400, 4]}, r"bbox \[0, 0, inf, 4\] is not finite"),
+        ({"area": float("inf")}, "has the area inf"),
+        ({"keypoints": ["x"]}, r"has keypoints \['x'\]"),
+    ],
+)
+def test_what_only_the_evaluation_draws_is_checked_as_well(change, message, tmp_path):
+    categories = [{"id": 3, "name": "car", "keypoints": ["nose"]}]
+    crowd = {"iscrowd": 1, "segmentation": {"size": [6, 8], "counts": [0, 48]}} | change
+    file = write(tmp_path, [annotation(5), annotation(6, **crowd)], categories)
+    with pytest.raises(ValueError, match=rf"instances_val\.json.* annotation 6.*{message}"):
+        CocoJson(file)
+
+
+@pytest.mark.parametrize(
+    "change, message",
+    [
         ({"area": float("nan")}, "has the area nan, expected a number from 0"),
         ({"area": " "}, "has the area ' '"),
         ({"area": -1}, "has the area -1"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import struct
+import tracemalloc
 import zlib
 
 import numpy as np
@@ -129,3 +130,20 @@ def test_a_file_cut_short_is_named_wherever_it_is_cut(tmp_path, kind):
             assert "x can't be read as a picture" in str(error)
             refused += 1
     assert refused > 0.8 * len(data) / 37
+
+
+def test_a_damaged_length_field_reserves_no_memory(tmp_path):
+    """Its pixels' chunk claims 4 GB, as a flipped bit makes it; what is there is enough to see a whole picture."""
+    Image.fromarray(COLOURS).save(tmp_path / "x.png")
+    data = bytearray((tmp_path / "x.png").read_bytes())
+    length = data.index(b"IDAT") - 4
+    data[length : length + 4] = b"\xff\xff\xff\xf0"
+    (tmp_path / "x.png").write_bytes(data)
+    tracemalloc.start()
+    try:
+        read_picture(tmp_path / "x.png")
+    except ValueError as error:
+        assert "x.png can't be read as a picture" in str(error)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 2**26

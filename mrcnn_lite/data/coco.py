@@ -21,6 +21,7 @@ from .coco_entries import judge_entries
 from .coco_files import find_pictures
 from .coco_parts import PackedList, encode_segmentation, has_outline, load_coco
 from .dataset import Dataset, Objects
+from .outlines import outline_fault
 from .pictures import read_picture
 from .problems import Problem, advice, refusing
 
@@ -64,6 +65,7 @@ class CocoJson(Dataset):
                 reason = self._unfit(annotation, record)
                 if reason:
                     self.left_out[reason] += 1
+                    self._check_left_out(annotation, record)
         kept = [i for i in records if not drop_empty or self._is_taught(of_image[i], records[i])]
         if not kept:
             raise ValueError(f"{self.file} names no picture" + (" with an object" if drop_empty else ""))
@@ -93,17 +95,30 @@ class CocoJson(Dataset):
 
     def _unfit(self, annotation: Annotation, record: dict[str, Any]) -> str | None:
         """Why an annotation can't be a target, where that shows without drawing its mask."""
+        box = annotation.get("bbox")
+        fault = box_fault(box) if box is not None else None
+        if fault:  # NaN would pass as the whole picture when it is clipped
+            problem = Problem(fault[0], self.file.name, *fault[1:], annotation=annotation["id"])
+            refusing(self.file).add(problem)
         if annotation.get("iscrowd"):
             return "crowd"
         if self.has_masks and not has_outline(annotation.get("segmentation")):
             return "without a segmentation"
-        if annotation.get("bbox") is None:
+        if box is None:
             return None if self.has_masks else "without a box"
-        if fault := box_fault(annotation["bbox"]):  # NaN would pass as the whole picture when it is clipped
-            problem = Problem(fault[0], self.file.name, *fault[1:], annotation=annotation["id"])
-            refusing(self.file).add(problem)
-        x1, y1, x2, y2 = _clipped_box(annotation["bbox"], record["height"], record["width"])
+        x1, y1, x2, y2 = _clipped_box(box, record["height"], record["width"])
         return None if x2 > x1 and y2 > y1 else "with a box without area"
+
+    def _check_left_out(self, annotation: Annotation, record: dict[str, Any]) -> None:
+        """It is never drawn as a target, but the evaluation draws it: what `objects` checks of the others."""
+        fault = has_outline(annotation.get("segmentation")) and outline_fault(
+            annotation["segmentation"], record["height"], record["width"]
+        )
+        if fault:
+            raise ValueError(f"{self._name(annotation)}: {fault}; {advice(self.file)}")
+        self._area(annotation.get("area", 0), annotation)
+        if self.num_keypoints and "keypoints" in annotation:
+            self._keypoints(annotation)
 
     def _is_taught(self, annotations: list[Annotation], record: dict[str, Any]) -> bool:
         fit = [a for a in annotations if not self._unfit(a, record)]

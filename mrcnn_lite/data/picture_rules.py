@@ -10,25 +10,12 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from PIL import Image
-
-from .pictures import TooLarge, opened, rgb_pixels
+from .pictures import EXIF_ORIENTATION, UPRIGHT, TooLarge, opened, rgb_pixels
 from .problems import Tell
 
-_ORIENTATION = 0x0112  # the EXIF tag
 _NEARLY_WITHOUT_LOSS: dict[str, dict[str, Any]] = {  # Pillow's options, by format
     "JPEG": {"quality": 95, "subsampling": 0},
     "WEBP": {"lossless": True},
-}
-# What an EXIF orientation asks for. From 5 on width and height change places.
-_UPRIGHT = {
-    2: Image.Transpose.FLIP_LEFT_RIGHT,
-    3: Image.Transpose.ROTATE_180,
-    4: Image.Transpose.FLIP_TOP_BOTTOM,
-    5: Image.Transpose.TRANSPOSE,
-    6: Image.Transpose.ROTATE_270,
-    7: Image.Transpose.TRANSVERSE,
-    8: Image.Transpose.ROTATE_90,
 }
 
 
@@ -51,7 +38,7 @@ def look(path: Path, tell: Tell, fix: str, decode: bool = True) -> Look | None:
             if not decode:
                 return Look(size, 1, None)
             picture.load()
-            stated = picture.getexif().get(_ORIENTATION)
+            stated = picture.getexif().get(EXIF_ORIENTATION)
         pixels = rgb_pixels(picture, path.name)
     except FileNotFoundError:
         tell("picture-missing", f"{path} is missing", cause=similar_name(path), fix=fix)
@@ -61,7 +48,7 @@ def look(path: Path, tell: Tell, fix: str, decode: bool = True) -> Look | None:
         tell("picture-unreadable", str(error), fix=fix)
     else:
         one_colour = bool((pixels == pixels[:1, :1]).all())
-        orientation = stated if stated in _UPRIGHT else 1
+        orientation = stated if stated in UPRIGHT else 1
         return Look(
             size, orientation, None if one_colour else hashlib.blake2b(pixels.tobytes(), digest_size=16).digest()
         )
@@ -77,7 +64,7 @@ def save_upright(path: Path, target: Path, orientation: int) -> None:
     """Writes the turned picture in the format of the file, as nearly without loss as that allows."""
     with opened(path, path.name) as picture:
         picture.load()
-        turned = picture.transpose(_UPRIGHT[orientation])
+        turned = picture.transpose(UPRIGHT[orientation])
         options = _NEARLY_WITHOUT_LOSS.get(str(picture.format), {})
         turned.info.pop("exif", None)  # it would ask to be turned once more
         turned.save(target, format=picture.format, **options)

@@ -7,9 +7,10 @@ of every tool that writes pixel coordinates) count in stored pixels. A file whos
 
 from __future__ import annotations
 
+import io
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
 from typing import IO
 
@@ -18,6 +19,16 @@ from PIL import Image
 
 LIMIT = "MRCNN_LITE_MAX_PIXELS"  # the environment variable that moves the limit
 _MAX_PIXELS = 89_478_485  # Pillow's own limit: 9459 x 9459, 256 MiB as RGB
+EXIF_ORIENTATION = 0x0112
+UPRIGHT = {  # EXIF's orientation -> what turns the stored pixels upright; 1: they are
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
 
 
 def max_pixels() -> int:
@@ -85,11 +96,12 @@ def opened(source: str | Path | IO[bytes], name: str, limit: int | None = None) 
     Raises TooLarge over the limit, FileNotFoundError, and ValueError, which names the picture, for whatever else goes
     wrong here or in the block.
     """
+    mover = f"${LIMIT} moves it" if limit is None else "max_pixels"
     limit = max_pixels() if limit is None else limit
     if Image.MAX_IMAGE_PIXELS is not None and limit > Image.MAX_IMAGE_PIXELS:
         Image.MAX_IMAGE_PIXELS = limit  # else Pillow itself would refuse what the user allows
     try:
-        with Image.open(source) as picture:
+        with _stream(source) as stream, Image.open(stream) as picture:
             width, height = picture.size
             if width * height > limit:
                 raise Image.DecompressionBombError(f"{width} x {height} = {width * height:,} pixels")
@@ -98,9 +110,26 @@ def opened(source: str | Path | IO[bytes], name: str, limit: int | None = None) 
         raise
     except Image.DecompressionBombError as error:  # Pillow's own or ours
         found = str(error).split(", could be")[0]
-        raise TooLarge(f"{name}: {found} by its header, expected at most {limit:,} (${LIMIT} moves it)") from error
+        raise TooLarge(f"{name}: {found} by its header, expected at most {limit:,} ({mover})") from error
     except Exception as error:  # WHY all: broken files make Pillow's decoders raise nearly anything
         raise ValueError(f"{name} can't be read as a picture: {error}") from error
+
+
+class _PictureFile(io.BufferedReader):
+    """A file that is never asked for more bytes than it has.
+
+    WHY: Pillow reads as many bytes as a PNG's length field says, and a damaged field says 4 GB, which Python reserves.
+    """
+
+    def read(self, size: int | None = -1) -> bytes:
+        left = max(os.fstat(self.fileno()).st_size - self.tell(), 0)
+        return super().read(left if size is None or size < 0 else min(size, left))
+
+
+def _stream(source: str | Path | IO[bytes]) -> AbstractContextManager[IO[bytes]]:
+    if isinstance(source, (str, Path)):
+        return _PictureFile(io.FileIO(source))
+    return nullcontext(source)
 
 
 def _loaded(path: str | Path, limit: int | None = None) -> Image.Image:
