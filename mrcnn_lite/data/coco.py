@@ -151,6 +151,9 @@ class CocoJson(Dataset):
         if "bbox" not in known or "area" not in known:
             code = encode_segmentation(known["segmentation"], height, width, self._name(annotation))
             known = {"bbox": rle.toBbox(code).tolist(), "area": float(rle.area(code))} | known
+        if self.num_keypoints:  # counted, whatever the file says
+            marks = known.get("keypoints", [])[2::3]
+            known["num_keypoints"] = sum(mark > 0 for mark in marks)
         return known
 
     def to_coco_id(self, label: int) -> int:
