@@ -151,9 +151,11 @@ class CocoJson(Dataset):
         if "bbox" not in known or "area" not in known:
             code = encode_segmentation(known["segmentation"], height, width, self._name(annotation))
             known = {"bbox": rle.toBbox(code).tolist(), "area": float(rle.area(code))} | known
-        if self.num_keypoints:  # counted, whatever the file says
-            marks = known.get("keypoints", [])[2::3]
-            known["num_keypoints"] = sum(mark > 0 for mark in marks)
+        stated = known.pop("num_keypoints", None)
+        if not self.num_keypoints:
+            known.pop("keypoints", None)
+        elif stated is not None or "keypoints" in known:  # counted, whatever the file says
+            known["num_keypoints"] = int((self._keypoints(known)[:, 2] > 0).sum()) if "keypoints" in known else 0
         return known
 
     def to_coco_id(self, label: int) -> int:
