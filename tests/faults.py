@@ -356,8 +356,8 @@ def chosen(calls: list[Call], number: int, draw: random.Random, faults: tuple[in
 def plan(base: Path, number: int, draw: random.Random) -> tuple[dict[str, Any], list[list[Moment]]]:
     """The reference, and what is to happen in each trial: to the first attempt, or to a second one.
 
-    number: how often a run is to be killed; a fifth of it at random times. A fifth as many runs meet a full disk, or a
-    folder that cannot be written.
+    number: how often a run is to be killed; a tenth of it at random times, the rest at calls, shared out by how many
+    each of the two runs has that write. A fifth as many runs meet a full disk, or a folder that cannot be written.
     """
 
     def calls_of(folder: Path, before: list[Moment]) -> list[Call]:
@@ -373,8 +373,9 @@ def plan(base: Path, number: int, draw: random.Random) -> tuple[dict[str, Any], 
     replaces = [i for i, call in enumerate(first, 1) if call == ("replace", ".last.pt")]
     middle = Moment(replaces[1] + 2)  # killed a little after the second checkpoint
     second = calls_of(base / "resumed", [middle])
-    random_times, failing = number // 5, number // 5
-    in_first = chosen(first, (number - random_times) * 2 // 3, draw)
+    random_times, failing = number // 10, number // 5
+    writes = [sum(what in FALLIBLE for what, _ in calls) for calls in (first, second)]
+    in_first = chosen(first, round((number - random_times) * writes[0] / sum(writes)), draw)
     in_second = chosen(second, number - random_times - len(in_first), draw)
     in_first += chosen(first, failing // 2, draw, (errno.ENOSPC, errno.EACCES))
     in_second += chosen(second, failing - failing // 2, draw, (errno.ENOSPC, errno.EACCES))
