@@ -14,11 +14,15 @@
 # %% [markdown]
 # # 00 · Start here
 #
+# [![Open in Colab](https://colab.research.google.com/assets/colab-badge.svg)](https://colab.research.google.com/github/mrcnn-lite/mrcnn_lite/blob/main/notebooks/00_start_here.ipynb)
+#
 # **After this notebook you can** run the course on this machine · load a trained Mask R-CNN and see what it finds · read
 # the dictionary that describes a picture's objects, and the one that a detector answers with.
 #
 # **You need** Python and a little PyTorch. **Paper:** He, Gkioxari, Dollár, Girshick, *Mask R-CNN*, ICCV 2017
 # ([arXiv 1703.06870](https://arxiv.org/abs/1703.06870)), section 1.
+#
+# **Time:** 10 minutes to read; RUNS on two CPU cores, on a Colab T4 about as long (an estimate, not measured).
 
 # %% [markdown]
 # ## Set-up
@@ -26,31 +30,46 @@
 # On your own machine `python3 course.py lab` has installed everything and the next cell only looks around. On Colab it
 # fetches the course first.
 
-# %% tags=["nbval-ignore-output"]
+# %% setup=true tags=["nbval-ignore-output"]
+# The same in every chapter (notebooks/setup_cell.py). On your own machine it installs nothing.
+import importlib.util
 import subprocess
 import sys
 from pathlib import Path
 
-REPOSITORY = "https://github.com/mrcnn-lite/mrcnn_lite"  # as in pyproject.toml; a test holds the two equal
-
-if "google.colab" in sys.modules and not Path("mrcnn_lite").exists():
-    subprocess.run(["git", "clone", "--quiet", "--depth", "1", REPOSITORY, "mrcnn_lite"], check=True)
-    subprocess.run([sys.executable, "-m", "pip", "install", "--quiet", "-e", "mrcnn_lite"], check=True)
-    sys.path.insert(0, "mrcnn_lite")  # pip's link is read when Python starts; this one has started
+REPOSITORY = "https://github.com/mrcnn-lite/mrcnn_lite"
+if "google.colab" in sys.modules:
+    if not Path("mrcnn_lite").exists():  # what pip finds there already, torch above all, stays: floors and no pins
+        subprocess.run(["git", "clone", "--quiet", "--depth", "1", REPOSITORY, "mrcnn_lite"], check=True)
+        subprocess.run([sys.executable, "-m", "pip", "install", "--quiet", "-e", "mrcnn_lite"], check=True)
+    sys.path.insert(0, "mrcnn_lite")  # before the folder of that name, which Python would take for the package
+if importlib.util.find_spec("mrcnn_lite") is None:
+    raise ModuleNotFoundError("mrcnn_lite is not installed in this kernel: `python3 course.py lab` does it")
 
 import torch
-import torchvision
 
-import mrcnn_lite as m
+from mrcnn_lite import installation
 from mrcnn_lite.devices import choose_device
-from mrcnn_lite.visualize import draw, show, side_by_side
 
+installation.check()  # torch and torchvision belong together
+ASSETS = next(p for p in (Path("assets"), Path("../assets"), Path("mrcnn_lite/assets")) if p.exists())
 torch.set_num_threads(1)  # one thread: a busy neighbour can make two many times slower than one
-device = choose_device(None)
-print(f"torch {torch.__version__}, torchvision {torchvision.__version__}, device {device}")
+device = choose_device()
+print(installation.described(device))
 
 # %%
-ASSETS = next(p for p in (Path("assets"), Path("../assets"), Path("mrcnn_lite/assets")) if p.exists())
+import mrcnn_lite as m
+from mrcnn_lite import widgets
+from mrcnn_lite.exercises import quiz
+from mrcnn_lite.visualize import draw, show, side_by_side
+
+# %% [markdown]
+# ## Does interaction work here?
+#
+# Each chapter has something to drag. Try it: the two marks turn green once mouse and keyboard have moved the dot.
+
+# %%
+widgets.show("self_test")
 
 # %% [markdown]
 # ## A trained model
@@ -186,6 +205,14 @@ try:
     print(m.evaluate(nuclei_model, nuclei, progress=False))
 except DownloadError as error:
     print(error)
+
+# %% [markdown]
+# ## Five questions
+#
+# Nobody sees your answers; each is explained.
+
+# %%
+quiz("00")
 
 # %% [markdown]
 # ## Recap
