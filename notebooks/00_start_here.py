@@ -14,7 +14,7 @@
 # %% [markdown]
 # # 00 · Start here
 #
-# [![Open in Colab](https://colab.research.google.com/assets/colab-badge.svg)](https://colab.research.google.com/github/mrcnn-lite/mrcnn_lite/blob/main/notebooks/00_start_here.ipynb)
+# [![Open this chapter in Google Colab](https://colab.research.google.com/assets/colab-badge.svg)](https://colab.research.google.com/github/mrcnn-lite/mrcnn_lite/blob/main/notebooks/00_start_here.ipynb)
 #
 # **After this notebook you can** run the course on this machine · load a trained Mask R-CNN and see what it finds · read
 # the dictionary that describes a picture's objects, and the one that a detector answers with.
@@ -127,10 +127,35 @@ print("from the mask:", [int(side) for side in box])
 print("in the target:", [int(side) for side in target["boxes"][0]])
 
 # %% [markdown]
+# ## What is refused
+#
+# Most first hours with a detector are lost to input that is wrong and passes in silence. Here it is refused with a sentence:
+# which image, which object, what was found, what was expected. Five of the usual ones:
+
+# %%
+learner = m.build_model(m.Config.tiny(num_classes=len(shapes.class_names)))
+wrong = {
+    "a class too many": ([picture], target | {"labels": target["labels"] + 6}),
+    "masks of 0 and 255": ([picture], target | {"masks": target["masks"] * 255}),
+    "numbers of 0 to 255": ([picture * 255], target),
+    "rows, columns, colours": ([picture.permute(1, 2, 0)], target),
+    "grey": ([picture[:1]], target),
+}
+for name, (images, its_target) in wrong.items():
+    try:
+        learner.losses(images, [its_target])
+        raise AssertionError(f"{name}: not refused")
+    except ValueError as error:
+        print(f"{name}:\n    {error}")
+
+# %% [markdown]
+# All of them, with what they usually mean: [docs/what_went_wrong.md](../docs/what_went_wrong.md).
+
+# %% [markdown]
 # ## What a detector answers
 #
 # The same keys, a `score` for each object, and the small mask that the network really predicts: M × M numbers inside the
-# box, enlarged to the picture at the very end.
+# box, enlarged to the picture at the very end. So masks are not shares of one picture: those of two objects may overlap.
 
 # %%
 detection = model.detect([picture.to(device)])[0]

@@ -14,7 +14,7 @@
 # %% [markdown]
 # # 02 · Boxes, anchors, matching
 #
-# [![Open in Colab](https://colab.research.google.com/assets/colab-badge.svg)](https://colab.research.google.com/github/mrcnn-lite/mrcnn_lite/blob/main/notebooks/02_boxes_anchors_matching.ipynb)
+# [![Open this chapter in Google Colab](https://colab.research.google.com/assets/colab-badge.svg)](https://colab.research.google.com/github/mrcnn-lite/mrcnn_lite/blob/main/notebooks/02_boxes_anchors_matching.ipynb)
 #
 # **After this notebook you can** write the IoU of all pairs of boxes at once · build the anchors of a feature map and say how
 # many there are · turn a box into the four numbers that a network predicts, and back · decide which anchors learn which

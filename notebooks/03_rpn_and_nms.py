@@ -14,7 +14,7 @@
 # %% [markdown]
 # # 03 · RPN and NMS
 #
-# [![Open in Colab](https://colab.research.google.com/assets/colab-badge.svg)](https://colab.research.google.com/github/mrcnn-lite/mrcnn_lite/blob/main/notebooks/03_rpn_and_nms.ipynb)
+# [![Open this chapter in Google Colab](https://colab.research.google.com/assets/colab-badge.svg)](https://colab.research.google.com/github/mrcnn-lite/mrcnn_lite/blob/main/notebooks/03_rpn_and_nms.ipynb)
 #
 # **After this notebook you can** compute both losses of the region proposal network · say why 256 anchors are sampled, and how ·
 # go from deltas to proposals: top-k, decode, clip, suppress · write non-maximum suppression and say when it must not compare two

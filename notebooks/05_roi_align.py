@@ -273,6 +273,29 @@ for name, op in (("to read", roi_ops.roi_align_reference), ("to run", roi_ops.ro
 assert list(roi_ops.ROI_OPS) == ["pool", "warp", "align"]
 
 # %% [markdown]
+# ## What is not RoIAlign
+#
+# TensorFlow's `crop_and_resize` is often taken for it. It has one point a bin, and puts the outer points *on* the box's border:
+# its grid is aligned to the corners ([tensorpack#542](https://github.com/tensorpack/tensorpack/issues/542) works out what has
+# to be done to the box first). On the ramp, with the box of the identity test:
+
+# %%
+on_the_corners = torch.linspace(4, 8, 4)
+print("corner-aligned:", [round(ex.bilinear.answer(ramp[0], 0.0, float(x)).item(), 2) for x in on_the_corners])
+
+# %% [markdown]
+# Not 4, 5, 6, 7: the step is a third too long. And a compiled RoIAlign trusts its input: a batch index that does not exist makes
+# it read memory that is not its own ([pytorch/vision#9273](https://github.com/pytorch/vision/issues/9273)). Ours looks first:
+
+# %%
+for roi in ([1.0, 4, 4, 8, 8], [0.0, 8, 4, 4, 8], [0.0, 4, 4, float("nan"), 8]):
+    try:
+        roi_ops.roi_align(ramp, torch.tensor([roi]), 4, 1.0)
+        raise AssertionError("not refused")
+    except ValueError as error:
+        print(error)
+
+# %% [markdown]
 # ## Five questions
 #
 # Nobody sees your answers; each is explained.

@@ -14,7 +14,7 @@
 # %% [markdown]
 # # 06 · The mask branch and L = Lcls + Lbox + Lmask
 #
-# [![Open in Colab](https://colab.research.google.com/assets/colab-badge.svg)](https://colab.research.google.com/github/mrcnn-lite/mrcnn_lite/blob/main/notebooks/06_mask_branch.ipynb)
+# [![Open this chapter in Google Colab](https://colab.research.google.com/assets/colab-badge.svg)](https://colab.research.google.com/github/mrcnn-lite/mrcnn_lite/blob/main/notebooks/06_mask_branch.ipynb)
 #
 # **After this notebook you can** cut a mask to a RoI and resize it, as a target · write L_mask on the true class's plane · prove
 # that the other planes get no gradient, and say why that matters · count the parameters of the FCN and of the MLP · put an M × M
@@ -356,8 +356,8 @@ assert x.shape == (2, 80, 28, 28)
 # ### Exercise: `threshold_last` (easy, 5 minutes)
 #
 # From the small mask back to pixels: `prob [M, M]` in 0..1 is enlarged `factor` times (bilinearly,
-# `align_corners=False`), and a pixel belongs to the object where the result is above 0.5. Which comes **first**, the
-# enlargement or the threshold?
+# `align_corners=False`), and a pixel belongs to the object where the result is above 0.5 (section 3.1). Which comes
+# **first**, the enlargement or the threshold?
 
 
 # %% exercise="threshold_last"
