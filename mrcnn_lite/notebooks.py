@@ -51,8 +51,8 @@ def choose(folder: Path, prefixes: Sequence[str] = ()) -> list[Path]:
 
 
 def solved_source(exercise: str) -> str:
-    """The cell of an exercise with the course's answer in it; it fails if the checker does not say "right"."""
-    return f"{exercise} = ex.{exercise}.answer\nassert ex.{exercise}.judge({exercise}).status == 'right'"
+    """The cell of an exercise with the course's answer: it prints it, and fails if the checker does not say "right"."""
+    return f"ex.{exercise}.solution()\n{exercise} = ex.{exercise}.answer\nassert ex.{exercise}.judge({exercise}).status == 'right'"
 
 
 def solve(notebook: Any) -> int:

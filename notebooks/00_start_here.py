@@ -22,7 +22,7 @@
 # **You need** Python and a little PyTorch. **Paper:** He, Gkioxari, Dollár, Girshick, *Mask R-CNN*, ICCV 2017
 # ([arXiv 1703.06870](https://arxiv.org/abs/1703.06870)), section 1.
 #
-# **Time:** 10 minutes to read; RUNS on two CPU cores, on a Colab T4 about as long (an estimate, not measured).
+# **Time:** 10 minutes to read; under a minute to run on two CPU cores, on a Colab T4 about as long (an estimate, not measured).
 
 # %% [markdown]
 # ## Set-up

@@ -24,7 +24,7 @@
 # ([arXiv 1506.01497](https://arxiv.org/abs/1506.01497)), sections 3.1.1 and 3.1.2; Lin et al., *FPN*, CVPR 2017
 # ([arXiv 1612.03144](https://arxiv.org/abs/1612.03144)), section 4.1.
 #
-# **Time:** 25 minutes to read, 60 for the exercises; RUNS on two CPU cores, on a Colab T4 about as long (an estimate, not measured).
+# **Time:** 25 minutes to read, 60 for the exercises; under a minute to run on two CPU cores, on a Colab T4 about as long (an estimate, not measured).
 
 # %% setup=true tags=["nbval-ignore-output"]
 # The same in every chapter (notebooks/setup_cell.py). On your own machine it installs nothing.

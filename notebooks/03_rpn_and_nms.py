@@ -24,7 +24,7 @@
 # ([arXiv 1506.01497](https://arxiv.org/abs/1506.01497)), section 3.1; *Mask R-CNN*
 # ([arXiv 1703.06870](https://arxiv.org/abs/1703.06870)), section 3.1 and appendix B.
 #
-# **Time:** 25 minutes to read, 45 for the exercises; RUNS on two CPU cores, on a Colab T4 about as long (an estimate, not measured).
+# **Time:** 25 minutes to read, 45 for the exercises; under a minute to run on two CPU cores, on a Colab T4 about as long (an estimate, not measured).
 
 # %% setup=true tags=["nbval-ignore-output"]
 # The same in every chapter (notebooks/setup_cell.py). On your own machine it installs nothing.

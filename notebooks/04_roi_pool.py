@@ -14,7 +14,7 @@
 # %% [markdown]
 # # 04 · The Fast R-CNN head and RoIPool
 #
-# [![Open in Colab](https://colab.research.google.com/assets/colab-badge.svg)](https://colab.research.google.com/github/mrcnn-lite/mrcnn_lite/blob/main/notebooks/04_roi_pool.ipynb)
+# [![Open this chapter in Google Colab](https://colab.research.google.com/assets/colab-badge.svg)](https://colab.research.google.com/github/mrcnn-lite/mrcnn_lite/blob/main/notebooks/04_roi_pool.ipynb)
 #
 # **After this notebook you can** say where RoIPool rounds, twice · predict by how many image pixels a box is moved at stride 8,
 # 16, 32 · implement RoIPool · show a box that it moves away from its object · write the head's box loss.
@@ -23,7 +23,7 @@
 # ([arXiv 1504.08083](https://arxiv.org/abs/1504.08083)), sections 2.1 and 2.3; *Mask R-CNN*
 # ([arXiv 1703.06870](https://arxiv.org/abs/1703.06870)), section 3 "RoIAlign".
 #
-# **Time:** 20 minutes to read, 55 for the exercises; RUNS on two CPU cores, on a Colab T4 about as long (an estimate, not measured).
+# **Time:** 20 minutes to read, 55 for the exercises; under a minute to run on two CPU cores, on a Colab T4 about as long (an estimate, not measured).
 
 # %% setup=true tags=["nbval-ignore-output"]
 # The same in every chapter (notebooks/setup_cell.py). On your own machine it installs nothing.
@@ -87,7 +87,8 @@ BLUE, ORANGE, GREY = "#0072b2", "#d55e00", "#767676"  # told apart by colour-bli
 # ### Exercise: `snap` (easy, 5 minutes)
 #
 # RoIPool's **first rounding**, [x / 16]: `box` (x1, y1, x2, y2) in image pixels, `stride` → first and last cell, whole
-# numbers (first column, first row, last column, last row). Halves go **away from zero**, as C's `round` does: 4.5 → 5.
+# numbers (first column, first row, last column, last row). Halves go **away from zero**, as C's `round` does: `4.5` →
+# `5`.
 
 
 # %% exercise="snap"

@@ -14,7 +14,7 @@
 # %% [markdown]
 # # 05 · RoIAlign
 #
-# [![Open in Colab](https://colab.research.google.com/assets/colab-badge.svg)](https://colab.research.google.com/github/mrcnn-lite/mrcnn_lite/blob/main/notebooks/05_roi_align.ipynb)
+# [![Open this chapter in Google Colab](https://colab.research.google.com/assets/colab-badge.svg)](https://colab.research.google.com/github/mrcnn-lite/mrcnn_lite/blob/main/notebooks/05_roi_align.ipynb)
 #
 # **After this notebook you can** sample a feature map between its cells · write RoIAlign in 25 lines and hold it against the
 # compiled one · derive the half pixel and say when it matters · show where the gradient goes · explain why RoIAlign is *not*
@@ -23,7 +23,7 @@
 # **You need** notebook 02; notebook 04 shows what goes wrong without it. **Paper:** *Mask R-CNN*
 # ([arXiv 1703.06870](https://arxiv.org/abs/1703.06870)), section 3 "RoIAlign", section 4.2, Tables 2c, 2d and 6.
 #
-# **Time:** 20 minutes to read, 65 for the exercises; RUNS on two CPU cores, on a Colab T4 about as long (an estimate, not measured).
+# **Time:** 20 minutes to read, 65 for the exercises; under a minute to run on two CPU cores, on a Colab T4 about as long (an estimate, not measured).
 
 # %% setup=true tags=["nbval-ignore-output"]
 # The same in every chapter (notebooks/setup_cell.py). On your own machine it installs nothing.
@@ -131,7 +131,7 @@ ex.sample_points.check(sample_points)
 #
 # Write **RoIAlign** of one box: `feature [C, H, W]`, `box` = (x1, y1, x2, y2) in **image pixels**, `size` S, `scale` in
 # cells a pixel (1/16 for stride 16) → `[C, S, S]`. Four points a bin (2 × 2), bilinear, averaged. Mind the **half
-# pixel**: cell i covers [i, i + 1), its value sits at i + 0.5. `bilinear(feature, y, x)` of the exercise before is at
+# pixel**: cell i covers [i, i + 1), its value sits at `i + 0.5`. `bilinear(feature, y, x)` of the exercise before is at
 # hand as `ex.bilinear.answer`.
 
 

@@ -50,8 +50,14 @@ def test_one_of_them_and_a_cell_that_takes_too_long(tmp_path, capsys):
 def test_solved_puts_the_answers_in_and_the_checker_must_agree(tmp_path, capsys):
     folder = write(tmp_path / "notebooks", "02_a.ipynb", "from mrcnn_lite.exercises import ch02 as ex", EXERCISE,
                    exercise="iou")  # fmt: skip
-    assert main(["notebooks", "check", "--solved", "--folder", str(folder)]) == 0
+    command = ["notebooks", "check", "--solved", "--folder", str(folder)]
+    assert main([*command, "--output", str(tmp_path / "solutions")]) == 0
     assert "1 solutions accepted" in capsys.readouterr().out
+    solved = nbformat.read(tmp_path / "solutions" / "02_a.ipynb", as_version=4)
+    assert "def iou(a: Tensor" in solved.cells[-1].outputs[0].text  # the answer itself can be read
+    assert nbformat.read(folder / "02_a.ipynb", as_version=4).cells[-1].source == EXERCISE
+    assert main([*command, "--output", str(folder)]) == 2
+    assert "is the folder of the notebooks themselves" in capsys.readouterr().err
 
 
 def test_solving_leaves_other_cells_alone(tmp_path):
