@@ -52,7 +52,8 @@ def choose(folder: Path, prefixes: Sequence[str] = ()) -> list[Path]:
 
 def solved_source(exercise: str) -> str:
     """The cell of an exercise with the course's answer: it prints it, and fails if the checker does not say "right"."""
-    return f"ex.{exercise}.solution()\n{exercise} = ex.{exercise}.answer\nassert ex.{exercise}.judge({exercise}).status == 'right'"
+    shown, checked = f"ex.{exercise}.solution()", f"assert ex.{exercise}.judge({exercise}).status == 'right'"
+    return f"{shown}\n{exercise} = ex.{exercise}.answer\n{checked}"
 
 
 def solve(notebook: Any) -> int:

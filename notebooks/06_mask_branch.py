@@ -23,7 +23,7 @@
 # **You need** notebook 05. **Paper:** *Mask R-CNN* ([arXiv 1703.06870](https://arxiv.org/abs/1703.06870)), section 3 (the
 # multi-task loss; "Mask Representation"), section 4.2, Figure 4, Tables 2b and 2e.
 #
-# **Time:** 35 minutes to read, 65 for the exercises; two minutes to run on two CPU cores, on a Colab T4 about as long (an estimate, not measured).
+# **Time:** 35 minutes to read, 65 for the exercises; about three minutes to run on two CPU cores, on a Colab T4 about as long (an estimate, not measured).
 
 # %% setup=true tags=["nbval-ignore-output"]
 # The same in every chapter (notebooks/setup_cell.py). On your own machine it installs nothing.
