@@ -81,7 +81,7 @@ def test_the_frame_of_a_chapter(text):
 @pytest.mark.parametrize("text", TEXTS, ids=lambda path: path.stem)
 def test_the_minutes_of_the_exercises_are_their_sum(text):
     first = nbformat.read(text.with_suffix(".ipynb"), as_version=4).cells[0].source
-    said = re.search(r"(\d+) for the exercises", first)
+    said = re.search(r"(\d+) (?:minutes )?for the exercises", first)
     if (ROOT / "mrcnn_lite" / "exercises" / f"ch{text.stem[:2]}.py").exists():
         chapter = importlib.import_module(f"mrcnn_lite.exercises.ch{text.stem[:2]}")
         assert said and int(said.group(1)) == sum(found.minutes for found in exercises(chapter))
