@@ -14,6 +14,8 @@
 # %% [markdown]
 # # 02 · Boxes, anchors, matching
 #
+# [![Open this chapter in Google Colab](https://colab.research.google.com/assets/colab-badge.svg)](https://colab.research.google.com/github/mrcnn-lite/mrcnn_lite/blob/main/notebooks/02_boxes_anchors_matching.ipynb)
+#
 # **After this notebook you can** write the IoU of all pairs of boxes at once · build the anchors of a feature map and say how
 # many there are · turn a box into the four numbers that a network predicts, and back · decide which anchors learn which
 # object · find the objects that no anchor reaches.
@@ -21,32 +23,48 @@
 # **You need** notebook 00. **Papers:** Ren et al., *Faster R-CNN*, NIPS 2015
 # ([arXiv 1506.01497](https://arxiv.org/abs/1506.01497)), sections 3.1.1 and 3.1.2; Lin et al., *FPN*, CVPR 2017
 # ([arXiv 1612.03144](https://arxiv.org/abs/1612.03144)), section 4.1.
+#
+# **Time:** 25 minutes to read, 60 for the exercises; under a minute to run on two CPU cores, on a Colab T4 about as long (an estimate, not measured).
 
-# %% tags=["nbval-ignore-output"]
+# %% setup=true tags=["nbval-ignore-output"]
+# The same in every chapter (notebooks/setup_cell.py). On your own machine it installs nothing.
+import importlib.util
 import subprocess
 import sys
 from pathlib import Path
 
-REPOSITORY = "https://github.com/mrcnn-lite/mrcnn_lite"  # as in pyproject.toml; a test holds the two equal
-
-if "google.colab" in sys.modules and not Path("mrcnn_lite").exists():
-    subprocess.run(["git", "clone", "--quiet", "--depth", "1", REPOSITORY, "mrcnn_lite"], check=True)
-    subprocess.run([sys.executable, "-m", "pip", "install", "--quiet", "-e", "mrcnn_lite"], check=True)
-    sys.path.insert(0, "mrcnn_lite")  # pip's link is read when Python starts; this one has started
+REPOSITORY = "https://github.com/mrcnn-lite/mrcnn_lite"
+if "google.colab" in sys.modules:
+    if not Path("mrcnn_lite").exists():  # what pip finds there already, torch above all, stays: floors and no pins
+        subprocess.run(["git", "clone", "--quiet", "--depth", "1", REPOSITORY, "mrcnn_lite"], check=True)
+        subprocess.run([sys.executable, "-m", "pip", "install", "--quiet", "-e", "mrcnn_lite"], check=True)
+    sys.path.insert(0, "mrcnn_lite")  # before the folder of that name, which Python would take for the package
+if importlib.util.find_spec("mrcnn_lite") is None:
+    raise ModuleNotFoundError("mrcnn_lite is not installed in this kernel: `python3 course.py lab` does it")
 
 import torch
+
+from mrcnn_lite import installation
+from mrcnn_lite.devices import choose_device
+
+installation.check()  # torch and torchvision belong together
+ASSETS = next(p for p in (Path("assets"), Path("../assets"), Path("mrcnn_lite/assets")) if p.exists())
+torch.set_num_threads(1)  # one thread: a busy neighbour can make two many times slower than one
+device = choose_device()
+print(installation.described(device))
+
+# %%
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 from torch import Tensor
 
 import mrcnn_lite as m
-from mrcnn_lite import anchors, boxes, matching
+from mrcnn_lite import anchors, boxes, matching, widgets
 from mrcnn_lite.exercises import ch02 as ex
+from mrcnn_lite.exercises import quiz
 from mrcnn_lite.visualize import show
 
-torch.set_num_threads(1)
 BLUE, ORANGE, GREY = "#0072b2", "#d55e00", "#767676"  # told apart by colour-blind readers too
-print(f"torch {torch.__version__}; everything here runs on the CPU in seconds")
 
 # %% [markdown]
 # ## One convention
@@ -289,6 +307,13 @@ show(
 )
 
 # %% [markdown]
+# With your own hands: drag the object until no anchor of any shape reaches the upper threshold, then switch the best-anchor
+# rule off. Which object sizes are in danger?
+
+# %%
+widgets.show("anchors")
+
+# %% [markdown]
 # ## Experiment: do my anchors fit my objects?
 #
 # Before any training, and for any data set, one question says how hard the RPN's work will be: **what is the best IoU that any
@@ -376,14 +401,14 @@ sum(losses.values()).backward()
 assert all(p.grad is None or p.grad.isfinite().all() for p in model.parameters())
 
 # %% [markdown]
-# ## What the papers report and what we measured
+# ## Five questions
 #
-# | | the papers | here |
-# | --- | --- | --- |
-# | positive, negative | IoU ≥ 0.7 or best, < 0.3 (Faster R-CNN 3.1.2) | the same |
-# | anchors at 800 × 1344 | not said | 268,569 on FPN, 63,000 on C4, counted above |
-# | ratios | 1:2, 1:1, 2:1 (Faster R-CNN 3.1.1) | the three of them against one square: see the table above |
-#
+# Nobody sees your answers; each is explained.
+
+# %%
+quiz("02")
+
+# %% [markdown]
 # ## Recap
 #
 # - A box has **one** convention in this course: corners, continuous pixels, width x2 − x1.
@@ -393,3 +418,11 @@ assert all(p.grad is None or p.grad.isfinite().all() for p in model.parameters()
 #
 # **Glossary:** anchor 앵커 · intersection over union 교집합 대 합집합 비율 · aspect ratio 종횡비 · delta 변화량 ·
 # positive / negative 양성 / 음성
+#
+# ## What the papers report and what we measured
+#
+# | | the papers | here |
+# | --- | --- | --- |
+# | positive, negative | IoU ≥ 0.7 or best, < 0.3 (Faster R-CNN, section 3.1.2) | the same |
+# | anchors at 800 × 1344 | not said | 268,569 on FPN, 63,000 on C4, counted above |
+# | ratios | 1:2, 1:1, 2:1 (Faster R-CNN, section 3.1.1) | the three of them against one square: see the table above |

@@ -14,6 +14,8 @@
 # %% [markdown]
 # # 03 · RPN and NMS
 #
+# [![Open this chapter in Google Colab](https://colab.research.google.com/assets/colab-badge.svg)](https://colab.research.google.com/github/mrcnn-lite/mrcnn_lite/blob/main/notebooks/03_rpn_and_nms.ipynb)
+#
 # **After this notebook you can** compute both losses of the region proposal network · say why 256 anchors are sampled, and how ·
 # go from deltas to proposals: top-k, decode, clip, suppress · write non-maximum suppression and say when it must not compare two
 # boxes · show two true objects of which it loses one · choose its threshold by a measurement.
@@ -21,34 +23,49 @@
 # **You need** notebook 02. **Papers:** Ren et al., *Faster R-CNN*, NIPS 2015
 # ([arXiv 1506.01497](https://arxiv.org/abs/1506.01497)), section 3.1; *Mask R-CNN*
 # ([arXiv 1703.06870](https://arxiv.org/abs/1703.06870)), section 3.1 and appendix B.
+#
+# **Time:** 25 minutes to read, 45 for the exercises; under a minute to run on two CPU cores, on a Colab T4 about as long (an estimate, not measured).
 
-# %% tags=["nbval-ignore-output"]
+# %% setup=true tags=["nbval-ignore-output"]
+# The same in every chapter (notebooks/setup_cell.py). On your own machine it installs nothing.
+import importlib.util
 import subprocess
 import sys
 from pathlib import Path
 
-REPOSITORY = "https://github.com/mrcnn-lite/mrcnn_lite"  # as in pyproject.toml; a test holds the two equal
-
-if "google.colab" in sys.modules and not Path("mrcnn_lite").exists():
-    subprocess.run(["git", "clone", "--quiet", "--depth", "1", REPOSITORY, "mrcnn_lite"], check=True)
-    subprocess.run([sys.executable, "-m", "pip", "install", "--quiet", "-e", "mrcnn_lite"], check=True)
-    sys.path.insert(0, "mrcnn_lite")  # pip's link is read when Python starts; this one has started
+REPOSITORY = "https://github.com/mrcnn-lite/mrcnn_lite"
+if "google.colab" in sys.modules:
+    if not Path("mrcnn_lite").exists():  # what pip finds there already, torch above all, stays: floors and no pins
+        subprocess.run(["git", "clone", "--quiet", "--depth", "1", REPOSITORY, "mrcnn_lite"], check=True)
+        subprocess.run([sys.executable, "-m", "pip", "install", "--quiet", "-e", "mrcnn_lite"], check=True)
+    sys.path.insert(0, "mrcnn_lite")  # before the folder of that name, which Python would take for the package
+if importlib.util.find_spec("mrcnn_lite") is None:
+    raise ModuleNotFoundError("mrcnn_lite is not installed in this kernel: `python3 course.py lab` does it")
 
 import torch
+
+from mrcnn_lite import installation
+from mrcnn_lite.devices import choose_device
+
+installation.check()  # torch and torchvision belong together
+ASSETS = next(p for p in (Path("assets"), Path("../assets"), Path("mrcnn_lite/assets")) if p.exists())
+torch.set_num_threads(1)  # one thread: a busy neighbour can make two many times slower than one
+device = choose_device()
+print(installation.described(device))
+
+# %%
 import torch.nn.functional as F
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 from torch import Tensor
 
 import mrcnn_lite as m
-from mrcnn_lite import boxes, matching
+from mrcnn_lite import boxes, matching, widgets
 from mrcnn_lite.exercises import ch03 as ex
+from mrcnn_lite.exercises import quiz
 from mrcnn_lite.visualize import show
 
-torch.set_num_threads(1)
 BLUE, ORANGE, GREEN, GREY = "#0072b2", "#d55e00", "#009e73", "#767676"  # told apart by colour-blind readers too
-ASSETS = next(p for p in (Path("assets"), Path("../assets"), Path("mrcnn_lite/assets")) if p.exists())
-print(f"torch {torch.__version__}; everything here runs on the CPU in seconds")
 
 # %% [markdown]
 # ## What the RPN says
@@ -295,6 +312,12 @@ for threshold in (0.3, 0.5, 0.7):
 assert len(boxes.nms_reference(hug, torch.tensor([0.99, 0.98]), 0.5)) == 1
 
 # %% [markdown]
+# Step back to the beginning and through it again; then raise the threshold until both people stay, and look what else stays.
+
+# %%
+widgets.show("nms", state="hug")
+
+# %% [markdown]
 # How often does that happen? Take a **perfect detector**, whose boxes are the true ones, and let NMS have its way. Whatever is
 # lost here no training can bring back:
 
@@ -391,16 +414,16 @@ show(
 #
 # With 1,000 proposals (FPN) of a whole photograph there is room for duplicates; a head that scores them, and a second NMS behind
 # it, deal with those.
+
+# %% [markdown]
+# ## Five questions
 #
-# ## What the papers report and what we measured
-#
-# | | the papers | here |
-# | --- | --- | --- |
-# | sampled anchors, positive share | 256, up to 1:1 (Faster R-CNN, section 3.1.3) | the same |
-# | proposals in use | 300 (C4), 1,000 (FPN) (Mask R-CNN, section 3.1) | 3 to 100, small pictures |
-# | NMS of detections | 0.3, later 0.5 (Mask R-CNN, appendix B) | what a perfect detector loses, counted above |
-# | average recall of 1,000 proposals, COCO | not in the paper; 51.6 (C4), 57.2 (FPN) in Detectron's model zoo | recall at one IoU each: not comparable |
-#
+# Nobody sees your answers; each is explained.
+
+# %%
+quiz("03")
+
+# %% [markdown]
 # ## Recap
 #
 # - Two losses on 256 sampled anchors: binary cross-entropy on all of them, smooth L1 on the positive ones.
@@ -410,3 +433,12 @@ show(
 #
 # **Glossary:** region proposal network 영역 제안 네트워크 · objectness 객체성 · non-maximum suppression 비최대 억제 ·
 # recall 재현율 · threshold 임계값 · sampling 표본 추출
+#
+# ## What the papers report and what we measured
+#
+# | | the papers | here |
+# | --- | --- | --- |
+# | sampled anchors, positive share | 256, up to 1:1 (Faster R-CNN, section 3.1.3) | the same |
+# | proposals in use | 300 (C4), 1,000 (FPN) (Mask R-CNN, section 3.1) | 3 to 100, small pictures |
+# | NMS of detections | 0.3, later 0.5 (Mask R-CNN, appendix B) | what a perfect detector loses, counted above |
+# | average recall of 1,000 proposals, COCO | not in the paper; 51.6 (C4), 57.2 (FPN) in Detectron's model zoo | recall at one IoU each: not comparable |

@@ -14,39 +14,57 @@
 # %% [markdown]
 # # 04 · The Fast R-CNN head and RoIPool
 #
+# [![Open this chapter in Google Colab](https://colab.research.google.com/assets/colab-badge.svg)](https://colab.research.google.com/github/mrcnn-lite/mrcnn_lite/blob/main/notebooks/04_roi_pool.ipynb)
+#
 # **After this notebook you can** say where RoIPool rounds, twice · predict by how many image pixels a box is moved at stride 8,
 # 16, 32 · implement RoIPool · show a box that it moves away from its object · write the head's box loss.
 #
 # **You need** notebook 02. **Papers:** Girshick, *Fast R-CNN*, ICCV 2015
 # ([arXiv 1504.08083](https://arxiv.org/abs/1504.08083)), sections 2.1 and 2.3; *Mask R-CNN*
 # ([arXiv 1703.06870](https://arxiv.org/abs/1703.06870)), section 3 "RoIAlign".
+#
+# **Time:** 20 minutes to read, 55 for the exercises; under a minute to run on two CPU cores, on a Colab T4 about as long (an estimate, not measured).
 
-# %% tags=["nbval-ignore-output"]
+# %% setup=true tags=["nbval-ignore-output"]
+# The same in every chapter (notebooks/setup_cell.py). On your own machine it installs nothing.
+import importlib.util
 import subprocess
 import sys
 from pathlib import Path
 
-REPOSITORY = "https://github.com/mrcnn-lite/mrcnn_lite"  # as in pyproject.toml; a test holds the two equal
-
-if "google.colab" in sys.modules and not Path("mrcnn_lite").exists():
-    subprocess.run(["git", "clone", "--quiet", "--depth", "1", REPOSITORY, "mrcnn_lite"], check=True)
-    subprocess.run([sys.executable, "-m", "pip", "install", "--quiet", "-e", "mrcnn_lite"], check=True)
-    sys.path.insert(0, "mrcnn_lite")  # pip's link is read when Python starts; this one has started
-
-import itertools
+REPOSITORY = "https://github.com/mrcnn-lite/mrcnn_lite"
+if "google.colab" in sys.modules:
+    if not Path("mrcnn_lite").exists():  # what pip finds there already, torch above all, stays: floors and no pins
+        subprocess.run(["git", "clone", "--quiet", "--depth", "1", REPOSITORY, "mrcnn_lite"], check=True)
+        subprocess.run([sys.executable, "-m", "pip", "install", "--quiet", "-e", "mrcnn_lite"], check=True)
+    sys.path.insert(0, "mrcnn_lite")  # before the folder of that name, which Python would take for the package
+if importlib.util.find_spec("mrcnn_lite") is None:
+    raise ModuleNotFoundError("mrcnn_lite is not installed in this kernel: `python3 course.py lab` does it")
 
 import torch
+
+from mrcnn_lite import installation
+from mrcnn_lite.devices import choose_device
+
+installation.check()  # torch and torchvision belong together
+ASSETS = next(p for p in (Path("assets"), Path("../assets"), Path("mrcnn_lite/assets")) if p.exists())
+torch.set_num_threads(1)  # one thread: a busy neighbour can make two many times slower than one
+device = choose_device()
+print(installation.described(device))
+
+# %%
+import itertools
+
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 from torch import Tensor
 
-from mrcnn_lite import boxes, roi_ops
+from mrcnn_lite import boxes, roi_ops, widgets
 from mrcnn_lite.exercises import ch04 as ex
+from mrcnn_lite.exercises import quiz
 from mrcnn_lite.visualize import show
 
-torch.set_num_threads(1)
 BLUE, ORANGE, GREY = "#0072b2", "#d55e00", "#767676"  # told apart by colour-blind readers too
-print(f"torch {torch.__version__}; everything here runs on the CPU in seconds")
 
 
 # %% [markdown]
@@ -69,7 +87,8 @@ print(f"torch {torch.__version__}; everything here runs on the CPU in seconds")
 # ### Exercise: `snap` (easy, 5 minutes)
 #
 # RoIPool's **first rounding**, [x / 16]: `box` (x1, y1, x2, y2) in image pixels, `stride` → first and last cell, whole
-# numbers (first column, first row, last column, last row). Halves go **away from zero**, as C's `round` does: 4.5 → 5.
+# numbers (first column, first row, last column, last row). Halves go **away from zero**, as C's `round` does: `4.5` →
+# `5`.
 
 
 # %% exercise="snap"
@@ -213,6 +232,13 @@ ex.roi_pool.check(roi_pool)
 # Stuck? ex.roi_pool.hint(), and at the end ex.roi_pool.solution()
 
 # %% [markdown]
+# Both roundings at once: find a box at stride 32 whose worst bin lies more than a whole cell off. Then one that is not off
+# at all.
+
+# %%
+widgets.show("roi_pool")
+
+# %% [markdown]
 # ### Two boxes, one crop; one pixel, another crop
 #
 # A box may move by up to a whole stride without any change of its crop. And at the threshold a single pixel makes it jump:
@@ -269,14 +295,14 @@ ex.head_box_loss.check(head_box_loss)
 # Stuck? ex.head_box_loss.hint(), and at the end ex.head_box_loss.solution()
 
 # %% [markdown]
-# ## What the papers report and what we measured
+# ## Five questions
 #
-# | | the papers | here |
-# | --- | --- | --- |
-# | largest shift of a side | half a cell, by the definition of [x / 16] | 4, 8, 16 px at stride 8, 16, 32: the histogram |
-# | cost in mask AP, C4 (stride 16) | 26.9 instead of 30.3 (Mask R-CNN, Table 2c) | not at this scale; chapter 10 |
-# | cost in mask AP, C5 (stride 32) | 23.6 instead of 30.9 (Table 2d) | |
-#
+# Nobody sees your answers; each is explained.
+
+# %%
+quiz("04")
+
+# %% [markdown]
 # ## Recap
 #
 # - RoIPool rounds the box, then the bins; the result is a staircase in the box's position.
@@ -284,3 +310,11 @@ ex.head_box_loss.check(head_box_loss)
 # - The head predicts a box for each class; one of them learns.
 #
 # **Glossary:** region of interest 관심 영역 · pooling 풀링 · quantisation 양자화 · stride 보폭 · fully connected layer 완전 연결층
+#
+# ## What the papers report and what we measured
+#
+# | | the papers | here |
+# | --- | --- | --- |
+# | largest shift of a side | half a cell, by the definition of [x / 16] | 4, 8, 16 px at stride 8, 16, 32: the histogram |
+# | cost in mask AP, C4 (stride 16) | 26.9 instead of 30.3 (Mask R-CNN, Table 2c) | not at this scale; chapter 10 |
+# | cost in mask AP, C5 (stride 32) | 23.6 instead of 30.9 (Table 2d) | |

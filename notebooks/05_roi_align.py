@@ -14,36 +14,54 @@
 # %% [markdown]
 # # 05 · RoIAlign
 #
+# [![Open this chapter in Google Colab](https://colab.research.google.com/assets/colab-badge.svg)](https://colab.research.google.com/github/mrcnn-lite/mrcnn_lite/blob/main/notebooks/05_roi_align.ipynb)
+#
 # **After this notebook you can** sample a feature map between its cells · write RoIAlign in 25 lines and hold it against the
 # compiled one · derive the half pixel and say when it matters · show where the gradient goes · explain why RoIAlign is *not*
 # "RoIPool with bilinear interpolation".
 #
 # **You need** notebook 02; notebook 04 shows what goes wrong without it. **Paper:** *Mask R-CNN*
 # ([arXiv 1703.06870](https://arxiv.org/abs/1703.06870)), section 3 "RoIAlign", section 4.2, Tables 2c, 2d and 6.
+#
+# **Time:** 20 minutes to read, 65 for the exercises; under a minute to run on two CPU cores, on a Colab T4 about as long (an estimate, not measured).
 
-# %% tags=["nbval-ignore-output"]
+# %% setup=true tags=["nbval-ignore-output"]
+# The same in every chapter (notebooks/setup_cell.py). On your own machine it installs nothing.
+import importlib.util
 import subprocess
 import sys
 from pathlib import Path
 
-REPOSITORY = "https://github.com/mrcnn-lite/mrcnn_lite"  # as in pyproject.toml; a test holds the two equal
-
-if "google.colab" in sys.modules and not Path("mrcnn_lite").exists():
-    subprocess.run(["git", "clone", "--quiet", "--depth", "1", REPOSITORY, "mrcnn_lite"], check=True)
-    subprocess.run([sys.executable, "-m", "pip", "install", "--quiet", "-e", "mrcnn_lite"], check=True)
-    sys.path.insert(0, "mrcnn_lite")  # pip's link is read when Python starts; this one has started
+REPOSITORY = "https://github.com/mrcnn-lite/mrcnn_lite"
+if "google.colab" in sys.modules:
+    if not Path("mrcnn_lite").exists():  # what pip finds there already, torch above all, stays: floors and no pins
+        subprocess.run(["git", "clone", "--quiet", "--depth", "1", REPOSITORY, "mrcnn_lite"], check=True)
+        subprocess.run([sys.executable, "-m", "pip", "install", "--quiet", "-e", "mrcnn_lite"], check=True)
+    sys.path.insert(0, "mrcnn_lite")  # before the folder of that name, which Python would take for the package
+if importlib.util.find_spec("mrcnn_lite") is None:
+    raise ModuleNotFoundError("mrcnn_lite is not installed in this kernel: `python3 course.py lab` does it")
 
 import torch
+
+from mrcnn_lite import installation
+from mrcnn_lite.devices import choose_device
+
+installation.check()  # torch and torchvision belong together
+ASSETS = next(p for p in (Path("assets"), Path("../assets"), Path("mrcnn_lite/assets")) if p.exists())
+torch.set_num_threads(1)  # one thread: a busy neighbour can make two many times slower than one
+device = choose_device()
+print(installation.described(device))
+
+# %%
 from matplotlib.figure import Figure
 from torch import Tensor
 
-from mrcnn_lite import roi_ops
+from mrcnn_lite import roi_ops, widgets
 from mrcnn_lite.exercises import ch05 as ex
+from mrcnn_lite.exercises import quiz
 from mrcnn_lite.visualize import show
 
-torch.set_num_threads(1)
 BLUE, ORANGE, GREEN = "#0072b2", "#d55e00", "#009e73"  # told apart by colour-blind readers too
-print(f"torch {torch.__version__}; everything here runs on the CPU in seconds")
 
 # %% [markdown]
 # ## The problem in one line
@@ -113,7 +131,7 @@ ex.sample_points.check(sample_points)
 #
 # Write **RoIAlign** of one box: `feature [C, H, W]`, `box` = (x1, y1, x2, y2) in **image pixels**, `size` S, `scale` in
 # cells a pixel (1/16 for stride 16) → `[C, S, S]`. Four points a bin (2 × 2), bilinear, averaged. Mind the **half
-# pixel**: cell i covers [i, i + 1), its value sits at i + 0.5. `bilinear(feature, y, x)` of the exercise before is at
+# pixel**: cell i covers [i, i + 1), its value sits at `i + 0.5`. `bilinear(feature, y, x)` of the exercise before is at
 # hand as `ex.bilinear.answer`.
 
 
@@ -127,11 +145,18 @@ ex.roi_align.check(roi_align)
 # Stuck? ex.roi_align.hint(), and at the end ex.roi_align.solution()
 
 # %% [markdown]
+# The three side by side: move the box by a hair's breadth and see which crops follow; choose a bin to see its formula with
+# numbers; on the ramp find a box at which RoIPool is right by accident.
+
+# %%
+widgets.show("roi_align")
+
+# %% [markdown]
 # ## The half pixel, derived
 #
 # Cell i of a map covers [i, i + 1). Its value is a statement about that whole square, so if it has to sit at one point, that
-# is the centre, i + 0.5. `bilinear` above has the value of cell i at i. A point p of the continuous axis is therefore asked
-# for at p − 0.5: that is all.
+# is the centre, `i + 0.5`. `bilinear` above has the value of cell i at `i`. A point p of the continuous axis is therefore
+# asked for at `p - 0.5`: that is all.
 #
 # Forget it, and every crop is half a cell off: always the same way, whatever the box.
 
@@ -144,9 +169,9 @@ for stride in (4, 8, 16, 32):
 # RoIPool's error differs from box to box, and no convolution can learn around that. This is why torchvision's released models
 # live with the constant one (their `aligned=False`), and why the rounding costs three points of AP.
 #
-# ## Experiment: move the box by a tenth of a pixel
+# ## Experiment: move the box by half a pixel
 #
-# A good crop follows the box. Below, a box on a smooth map of stride 16 moves to the right in steps of 0.5 pixels; each curve
+# A good crop follows the box. Below, a box on a smooth map of stride 16 moves to the right in steps of half a pixel; each curve
 # is the value of one bin.
 
 # %%
@@ -248,6 +273,46 @@ for name, op in (("to read", roi_ops.roi_align_reference), ("to run", roi_ops.ro
 assert list(roi_ops.ROI_OPS) == ["pool", "warp", "align"]
 
 # %% [markdown]
+# ## What is not RoIAlign
+#
+# TensorFlow's `crop_and_resize` is often taken for it. It has one point a bin, and puts the outer points *on* the box's border:
+# its grid is aligned to the corners ([tensorpack#542](https://github.com/tensorpack/tensorpack/issues/542) works out what has
+# to be done to the box first). On the ramp, with the box of the identity test:
+
+# %%
+on_the_corners = torch.linspace(4, 8, 4)
+print("corner-aligned:", [round(ex.bilinear.answer(ramp[0], 0.0, float(x)).item(), 2) for x in on_the_corners])
+
+# %% [markdown]
+# Not 4, 5, 6, 7: the step is a third too long. And a compiled RoIAlign trusts its input: a batch index that does not exist makes
+# it read memory that is not its own ([pytorch/vision#9273](https://github.com/pytorch/vision/issues/9273)). Ours looks first:
+
+# %%
+for roi in ([1.0, 4, 4, 8, 8], [0.0, 8, 4, 4, 8], [0.0, 4, 4, float("nan"), 8]):
+    try:
+        roi_ops.roi_align(ramp, torch.tensor([roi]), 4, 1.0)
+        raise AssertionError("not refused")
+    except ValueError as error:
+        print(error)
+
+# %% [markdown]
+# ## Five questions
+#
+# Nobody sees your answers; each is explained.
+
+# %%
+quiz("05")
+
+# %% [markdown]
+# ## Recap
+#
+# - Round nothing; sample regular points; interpolate; average.
+# - The half pixel is a constant shift; the rounding is a different one for each box. The second is what costs.
+# - RoIWarp proves it: bilinear and yet rounded, it is hardly better than RoIPool.
+#
+# **Glossary:** region of interest 관심 영역 · bilinear interpolation 쌍선형 보간 · quantisation 양자화 · stride 보폭 ·
+# sampling point 표본점
+#
 # ## What the paper reports and what we measured
 #
 # | | the paper | here |
@@ -257,12 +322,3 @@ assert list(roi_ops.ROI_OPS) == ["pool", "warp", "align"]
 # | with FPN | + 1.5 mask AP, + 0.5 box AP (section 4.2, text) | |
 # | keypoints, FPN | 59.8 → 64.2 (Table 6) | |
 # | maximum or average | 30.2, 30.3 (Table 2c): no matter | |
-#
-# ## Recap
-#
-# - Round nothing; sample regular points; interpolate; average.
-# - The half pixel is a constant shift; the rounding is a different one for each box. The second is what costs.
-# - RoIWarp proves it: bilinear and yet rounded, it is hardly better than RoIPool.
-#
-# **Glossary:** region of interest 관심 영역 · bilinear interpolation 쌍선형 보간 · quantisation 양자화 · stride 보폭 ·
-# sampling point 표본점

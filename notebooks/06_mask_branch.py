@@ -14,45 +14,62 @@
 # %% [markdown]
 # # 06 · The mask branch and L = Lcls + Lbox + Lmask
 #
+# [![Open this chapter in Google Colab](https://colab.research.google.com/assets/colab-badge.svg)](https://colab.research.google.com/github/mrcnn-lite/mrcnn_lite/blob/main/notebooks/06_mask_branch.ipynb)
+#
 # **After this notebook you can** cut a mask to a RoI and resize it, as a target · write L_mask on the true class's plane · prove
 # that the other planes get no gradient, and say why that matters · count the parameters of the FCN and of the MLP · put an M × M
 # mask back into the picture · compare two losses fairly, with seeds and an interval.
 #
 # **You need** notebook 05. **Paper:** *Mask R-CNN* ([arXiv 1703.06870](https://arxiv.org/abs/1703.06870)), section 3 (the
 # multi-task loss; "Mask Representation"), section 4.2, Figure 4, Tables 2b and 2e.
+#
+# **Time:** 35 minutes to read, 65 for the exercises; about three minutes to run on two CPU cores, on a Colab T4 about as long (an estimate, not measured).
 
-# %% tags=["nbval-ignore-output"]
+# %% setup=true tags=["nbval-ignore-output"]
+# The same in every chapter (notebooks/setup_cell.py). On your own machine it installs nothing.
+import importlib.util
 import subprocess
 import sys
 from pathlib import Path
 
-REPOSITORY = "https://github.com/mrcnn-lite/mrcnn_lite"  # as in pyproject.toml; a test holds the two equal
+REPOSITORY = "https://github.com/mrcnn-lite/mrcnn_lite"
+if "google.colab" in sys.modules:
+    if not Path("mrcnn_lite").exists():  # what pip finds there already, torch above all, stays: floors and no pins
+        subprocess.run(["git", "clone", "--quiet", "--depth", "1", REPOSITORY, "mrcnn_lite"], check=True)
+        subprocess.run([sys.executable, "-m", "pip", "install", "--quiet", "-e", "mrcnn_lite"], check=True)
+    sys.path.insert(0, "mrcnn_lite")  # before the folder of that name, which Python would take for the package
+if importlib.util.find_spec("mrcnn_lite") is None:
+    raise ModuleNotFoundError("mrcnn_lite is not installed in this kernel: `python3 course.py lab` does it")
 
-if "google.colab" in sys.modules and not Path("mrcnn_lite").exists():
-    subprocess.run(["git", "clone", "--quiet", "--depth", "1", REPOSITORY, "mrcnn_lite"], check=True)
-    subprocess.run([sys.executable, "-m", "pip", "install", "--quiet", "-e", "mrcnn_lite"], check=True)
-    sys.path.insert(0, "mrcnn_lite")  # pip's link is read when Python starts; this one has started
+import torch
 
+from mrcnn_lite import installation
+from mrcnn_lite.devices import choose_device
+
+installation.check()  # torch and torchvision belong together
+ASSETS = next(p for p in (Path("assets"), Path("../assets"), Path("mrcnn_lite/assets")) if p.exists())
+torch.set_num_threads(1)  # one thread: a busy neighbour can make two many times slower than one
+device = choose_device()
+print(installation.described(device))
+
+# %%
 import inspect
 import json
 
 import numpy as np
-import torch
 import torch.nn.functional as F
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 from torch import Tensor
 
 import mrcnn_lite as m
-from mrcnn_lite import boxes, mask_head
+from mrcnn_lite import boxes, mask_head, widgets
 from mrcnn_lite.exercises import ch06 as ex
+from mrcnn_lite.exercises import quiz
 from mrcnn_lite.model import rois_of
 from mrcnn_lite.visualize import show
 
-torch.set_num_threads(1)
 BLUE, ORANGE, GREY = "#0072b2", "#d55e00", "#767676"  # told apart by colour-blind readers too
-ASSETS = next(p for p in (Path("assets"), Path("../assets"), Path("mrcnn_lite/assets")) if p.exists())
-print(f"torch {torch.__version__}; everything here runs on the CPU, the experiment at the end in about a minute")
 
 # %% [markdown]
 # ## Three outputs, one loss
@@ -87,7 +104,7 @@ assert set(losses) == {*of_heads, "loss_objectness", "loss_rpn_box_reg"} and 0 <
 # | loss | paid by | divided by |
 # | --- | --- | --- |
 # | `loss_classifier` | all sampled RoIs, the background too | all sampled RoIs |
-# | `loss_box_reg` | positive RoIs (IoU ≥ 0.5 with an object), the true class's box | all sampled RoIs |
+# | `loss_box_reg` | positive RoIs (IoU ≥ 0.5 with an object, section 3.1), the true class's box | all sampled RoIs |
 # | `loss_mask` | positive RoIs, the true class's mask | their pixels: positives × M² |
 #
 # A negative RoI holds no object: it has a class (background), no box and no mask to aim at.
@@ -264,6 +281,12 @@ show(
 
 
 # %% [markdown]
+# Paint a target, take thirty steps of training, and switch from sigmoid to softmax: which planes does the gradient reach?
+
+# %%
+widgets.show("mask_loss")
+
+# %% [markdown]
 # This is what **decoupled** means: whether the object is a star or a cross is the box branch's question, which pixels are its
 # own the mask branch's. With the softmax of a semantic FCN both are asked of each pixel at once, and the classes compete for it.
 # Two of the paper's figures say the same: softmax costs 5.5 points of mask AP (24.8 instead of 30.3, Table 2b), and one mask
@@ -327,14 +350,14 @@ assert x.shape == (2, 80, 28, 28)
 # %% [markdown]
 # ## Back to pixels
 #
-# M × M probabilities in a box become a mask of the picture: **resize, then threshold at 0.5**.
+# M × M probabilities in a box become a mask of the picture: **resize, then threshold at 0.5** (section 3.1).
 
 # %% [markdown] exercise="threshold_last"
 # ### Exercise: `threshold_last` (easy, 5 minutes)
 #
 # From the small mask back to pixels: `prob [M, M]` in 0..1 is enlarged `factor` times (bilinearly,
-# `align_corners=False`), and a pixel belongs to the object where the result is above 0.5. Which comes **first**, the
-# enlargement or the threshold?
+# `align_corners=False`), and a pixel belongs to the object where the result is above 0.5 (section 3.1). Which comes
+# **first**, the enlargement or the threshold?
 
 
 # %% exercise="threshold_last"
@@ -472,6 +495,27 @@ show(
 # AP; there the trunk is *trained* through the mask loss and learns to name at every pixel, here it is frozen, and it was trained
 # with the sigmoid's loss. More steps help both heads a little. The five seeds stand for first weights and order only: trunk
 # and pictures are the same. What carries over is the sign and the reason.
+
+# %% [markdown]
+# ## Five questions
+#
+# Nobody sees your answers; each is explained.
+
+# %%
+quiz("06")
+
+# %% [markdown]
+# ## Recap
+#
+# - Three branches, one sum. In training they are parallel; in use the masks come last, for the best boxes only.
+# - The target is cut to the RoI and resized to M × M; only positive RoIs have one.
+# - Sigmoid and binary cross-entropy on the true class's plane. The others get a gradient of exactly zero.
+# - The box branch chooses the class, so that the mask branch need not.
+# - Resize, then threshold. Three halves that have nothing to do with each other: the mask's threshold 0.5 and the positive
+#   RoI's IoU 0.5 (both section 3.1), and AP50's IoU 0.5 (section 4).
+#
+# **Glossary:** mask branch 마스크 분기 · multi-task loss 다중 작업 손실 · binary cross-entropy 이진 교차 엔트로피 ·
+# ground truth 정답 · threshold 임계값 · confidence interval 신뢰 구간
 #
 # ## What the paper reports and what we measured
 #
@@ -482,15 +526,3 @@ show(
 # | MLP → FCN | 31.5 → 33.6 (Table 2e, ResNet-50-FPN) | parameters counted; not trained |
 # | parameters of the FCN head | not given; follows from Figure 4 | 2,643,280 |
 # | M | 14 on C4, 28 on FPN (Figure 4) | the round trip's ceiling for 7, 14, 28, 56 |
-#
-# ## Recap
-#
-# - Three branches, one sum. In training they are parallel; in use the masks come last, for the best boxes only.
-# - The target is cut to the RoI and resized to M × M; only positive RoIs have one.
-# - Sigmoid and binary cross-entropy on the true class's plane. The others get a gradient of exactly zero.
-# - The box branch chooses the class, so that the mask branch need not.
-# - Resize, then threshold. Three halves that have nothing to do with each other: the mask's threshold 0.5, the positive RoI's IoU
-#   0.5, and AP50's IoU 0.5.
-#
-# **Glossary:** mask branch 마스크 분기 · multi-task loss 다중 작업 손실 · binary cross-entropy 이진 교차 엔트로피 ·
-# ground truth 정답 · threshold 임계값 · confidence interval 신뢰 구간

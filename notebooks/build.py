@@ -1,27 +1,34 @@
 """Makes each notebook from its text: NN_name.py (py:percent, what one edits) -> NN_name.ipynb with outputs.
 
     .venv/bin/python notebooks/build.py [NN …]              executes them all, or those whose names start so
+    .venv/bin/python notebooks/build.py --light [NN …]      only prose, widgets and questions; keeps all other outputs
     .venv/bin/python notebooks/build.py --solved [NN …]     runs them with every solution put in; writes nothing
 
-Cells with `exercise="name"` are written from mrcnn_lite/exercises/chNN.py, in the text too: edit them there. Cells keep
-their ids, so that a second build of the same text changes outputs only.
+Cells with `exercise="name"` are written from mrcnn_lite/exercises/chNN.py, the one with `setup=true` from setup_cell.py,
+in the text too: edit them there. Cells keep their ids, so that a second build of the same text changes outputs only.
 """
 
 from __future__ import annotations
 
 import argparse
 import importlib
+import re
+import sys
 import time
 from pathlib import Path
 
 import jupytext
 import nbformat
-from nbclient import NotebookClient
 
+from mrcnn_lite import notebooks
 from mrcnn_lite.exercises import exercise
 
 HERE = Path(__file__).parent
 WIDGET_VIEW = "application/vnd.jupyter.widget-view+json"  # a reference to something in a kernel that is gone
+SETUP = HERE / "setup_cell.py"
+LIGHT = re.compile(r"(widgets\.show|quiz)\(.*\)")  # a cell that shows something and needs nothing of the others
+LIGHT_IMPORTS = "from mrcnn_lite import widgets\nfrom mrcnn_lite.exercises import quiz"
+COLAB = "https://colab.research.google.com"
 STARS = {1: "easy", 2: "medium", 3: "hard"}
 
 
@@ -31,9 +38,17 @@ def exercise_cell(name: str, chapter: str, kind: str, solved: bool = False) -> s
     if kind == "markdown":
         return f"### Exercise: `{name}` ({STARS[found.difficulty]}, {found.minutes} minutes)\n\n{found.text.strip()}"
     if solved:
-        return f"{name} = ex.{name}.answer\nassert ex.{name}.judge({name}).status == 'right'"
+        return notebooks.solved_source(name)
     stub = exercise.source(found.stub, name)
     return f"{stub}\n\n\nex.{name}.check({name})\n# Stuck? ex.{name}.hint(), and at the end ex.{name}.solution()"
+
+
+def badge(stem: str) -> str:
+    """The line under the title: a picture that opens the notebook of that name on Colab."""
+    repository = re.search(r'REPOSITORY = "https://github.com/([^"]+)"', SETUP.read_text(encoding="utf-8"))
+    assert repository, f"{SETUP.name} does not name the repository"
+    place = f"{COLAB}/github/{repository.group(1)}/blob/main/notebooks/{stem}.ipynb"
+    return f"[![Open this chapter in Google Colab]({COLAB}/assets/colab-badge.svg)]({place})"
 
 
 def read(source: Path, solved: bool = False) -> nbformat.NotebookNode:
@@ -41,6 +56,10 @@ def read(source: Path, solved: bool = False) -> nbformat.NotebookNode:
     notebook = jupytext.read(source)
     for number, cell in enumerate(notebook.cells):
         cell["id"] = f"{source.stem[:2]}-{number:03d}"  # WHY: random ids would make every build a new file
+        if cell.metadata.get("setup"):
+            cell.source = SETUP.read_text(encoding="utf-8").rstrip()
+        if number == 0:
+            cell.source = re.sub(r"^\[!\[Open [^\n]*$", badge(source.stem), cell.source, flags=re.MULTILINE)
         if "exercise" in cell.metadata:
             cell.source = exercise_cell(cell.metadata["exercise"], source.stem[:2], cell.cell_type, solved)
     return notebook
@@ -55,8 +74,10 @@ def as_text(notebook: nbformat.NotebookNode) -> str:
 
 
 def run(notebook: nbformat.NotebookNode) -> nbformat.NotebookNode:
-    """Execute a notebook and take out what changes from run to run."""
-    NotebookClient(notebook, timeout=600, resources={"metadata": {"path": str(HERE)}}).execute()
+    """Execute a notebook and take out what changes from run to run. SystemExit names the cell that failed."""
+    failure = notebooks.run(notebook, HERE)
+    if failure:
+        sys.exit(f"cell {failure.cell}, `{failure.first}`: {failure.words}")
     return cleaned(notebook)
 
 
@@ -72,10 +93,37 @@ def cleaned(notebook: nbformat.NotebookNode) -> nbformat.NotebookNode:
     return notebook
 
 
+def renew_light_cells(notebook: nbformat.NotebookNode, old: nbformat.NotebookNode) -> nbformat.NotebookNode:
+    """Keep the outputs of an earlier build; run only what shows a widget or questions.
+
+    SystemExit where any other code cell has changed: its output, and those after it, would be of another text.
+    """
+    code = [cell for cell in notebook.cells if cell.cell_type == "code"]
+    heavy = [cell for cell in code if not LIGHT.fullmatch(cell.source)]
+    kept = [cell for cell in old.cells if cell.cell_type == "code" and not LIGHT.fullmatch(cell.source)]
+    if [cell.source for cell in heavy] != [cell.source for cell in kept]:
+        sys.exit("code has changed, not only prose, widgets and questions: build without --light")
+    for cell, before in zip(heavy, kept):
+        cell.outputs = before.outputs
+    light = [cell for cell in code if LIGHT.fullmatch(cell.source)]
+    small = nbformat.v4.new_notebook(metadata=notebook.metadata)
+    small.cells = [nbformat.v4.new_code_cell(source) for source in (LIGHT_IMPORTS, *(cell.source for cell in light))]
+    for cell, done in zip(light, run(small).cells[1:]):
+        cell.outputs = done.outputs
+    for number, cell in enumerate(code, 1):  # as if all had run in a row
+        cell.execution_count = number
+        for output in cell.outputs:
+            if "execution_count" in output:
+                output["execution_count"] = number
+    return notebook
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("prefixes", nargs="*", metavar="NN", help="which; default: all")
-    parser.add_argument("--solved", action="store_true", help="put the solutions in, run, write nothing")
+    how = parser.add_mutually_exclusive_group()
+    how.add_argument("--light", action="store_true", help="keep the outputs of all code but widgets and questions")
+    how.add_argument("--solved", action="store_true", help="put the solutions in, run, write nothing")
     options = parser.parse_args()
     for source in sorted(HERE.glob("[0-9][0-9]_*.py")):
         if not options.prefixes or any(source.name.startswith(prefix) for prefix in options.prefixes):
@@ -89,7 +137,10 @@ def main() -> None:
             if text != source.read_text(encoding="utf-8"):
                 source.write_text(text, encoding="utf-8")
             target = source.with_suffix(".ipynb")
-            nbformat.write(run(notebook), target)
+            if options.light:
+                nbformat.write(renew_light_cells(notebook, nbformat.read(target, as_version=4)), target)
+            else:
+                nbformat.write(run(notebook), target)
             seconds = time.monotonic() - start
             print(f"{target.name}: {seconds:.0f} s, {target.stat().st_size // 1024} KB", flush=True)
 

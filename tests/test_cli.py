@@ -21,7 +21,17 @@ from mrcnn_lite import cli, devices
 from mrcnn_lite.cli import data as cli_data
 from mrcnn_lite.cli import main
 
-COMMANDS = ("train", "evaluate", "predict", "info", "data list", "data get", "data show", "data check")
+COMMANDS = (
+    "train",
+    "evaluate",
+    "predict",
+    "info",
+    "data list",
+    "data get",
+    "data show",
+    "data check",
+    "notebooks check",
+)
 
 
 @pytest.fixture(autouse=True)

@@ -26,7 +26,7 @@ LAYERS = {
     2: "fpn rpn box_head mask_head keypoint_head",
     3: "model",
     3.5: "build",
-    4: "weights data canvas detections devices info",
+    4: "weights data canvas detections devices info installation notebooks",
     4.25: "coco_checks",
     4.3: "coco_results",
     4.5: "torchvision_models visualize evaluation",
@@ -60,6 +60,7 @@ TESTED_IN = {
     **dict.fromkeys(("exercises.ch02", "exercises.ch03", "exercises.ch04"), "test_exercises.py"),
     **dict.fromkeys(("exercises.ch05", "exercises.ch06"), "test_exercises.py"),
     "widgets.panels": "test_panel_frame.py",
+    "notebooks": "test_cli_notebooks.py",
     "__main__": "test_cli.py",
 }
 

@@ -3,7 +3,7 @@
 Results go to the standard output, everything else to the error output. Nothing heavy is imported before a command runs,
 so that `--help` answers at once. Each command stands in the file that its parser comes from.
 
-Read next: `train.py`, `use.py`, `data.py`.
+Read next: `train.py`, `use.py`, `data.py`, `notebooks.py`.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from .data import add_data
+from .notebooks import add_notebooks
 from .settings import near
 from .train import add_train
 from .use import add_evaluate, add_info, add_predict
@@ -31,6 +32,7 @@ EXAMPLES = """first steps:
   mrcnn-lite predict --weights coco photo.jpg       80 kinds of things, with torchvision's weights
   mrcnn-lite data check my/folder                   is my data as it should be?
   mrcnn-lite info --config r50-fpn                  what is in this network, and what does it cost?
+  mrcnn-lite notebooks check                        does the whole course run on this machine?
 
 `mrcnn-lite COMMAND --help` explains each; --debug before the command shows where an error came from."""
 
@@ -38,7 +40,8 @@ EXAMPLES = """first steps:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command.
 
-    -> exit status: 0, 1 (`data check` found a problem), 2 (an error, in one line), 130 (Ctrl-C), 143 (SIGTERM).
+    -> exit status: 0, 1 (`data check` or `notebooks check` found a problem), 2 (an error, in one line), 130 (Ctrl-C),
+    143 (SIGTERM).
     """
     if "torch" not in sys.modules:
         for name, value in PATIENT_OPENMP.items():
@@ -105,4 +108,5 @@ def parser() -> argparse.ArgumentParser:
     add_predict(commands)
     add_data(commands)
     add_info(commands)
+    add_notebooks(commands)
     return parser

@@ -25,7 +25,8 @@ from .exercise import Exercise
 class snap(Exercise):
     text = """
 RoIPool's **first rounding**, [x / 16]: `box` (x1, y1, x2, y2) in image pixels, `stride` → first and last cell, whole
-numbers (first column, first row, last column, last row). Halves go **away from zero**, as C's `round` does: 4.5 → 5.
+numbers (first column, first row, last column, last row). Halves go **away from zero**, as C's `round` does: `4.5` →
+`5`.
 """
     minutes, difficulty = 5, 1
     hints = (

@@ -171,7 +171,7 @@ class roi_align(Exercise):
     text = """
 Write **RoIAlign** of one box: `feature [C, H, W]`, `box` = (x1, y1, x2, y2) in **image pixels**, `size` S, `scale` in
 cells a pixel (1/16 for stride 16) → `[C, S, S]`. Four points a bin (2 × 2), bilinear, averaged. Mind the **half
-pixel**: cell i covers [i, i + 1), its value sits at i + 0.5. `bilinear(feature, y, x)` of the exercise before is at
+pixel**: cell i covers [i, i + 1), its value sits at `i + 0.5`. `bilinear(feature, y, x)` of the exercise before is at
 hand as `ex.bilinear.answer`.
 """
     minutes, difficulty = 30, 3

@@ -287,8 +287,8 @@ that the object covers, between 0 and 1. Outside the image there is no object.
 class threshold_last(Exercise):
     text = """
 From the small mask back to pixels: `prob [M, M]` in 0..1 is enlarged `factor` times (bilinearly,
-`align_corners=False`), and a pixel belongs to the object where the result is above 0.5. Which comes **first**, the
-enlargement or the threshold?
+`align_corners=False`), and a pixel belongs to the object where the result is above 0.5 (section 3.1). Which comes
+**first**, the enlargement or the threshold?
 """
     minutes, difficulty = 5, 1
     hints = (
