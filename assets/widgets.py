@@ -1,7 +1,7 @@
 """Makes what the widgets carry beside their code: recorded data of some, and a picture of each.
 
 python assets/widgets.py run          trains in about ten minutes what training_replay shows, into runs/replay
-python assets/widgets.py data         from assets/shapes.safetensors, held-out pictures, the named configurations, the run
+python assets/widgets.py data         from assets/shapes.safetensors, a held-out picture, configurations, and the run
 python assets/widgets.py pictures     by Chromium; widgets' names after it make only theirs
 """
 
@@ -31,7 +31,7 @@ BROWSER = ["--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--n
 
 # The run that training_replay shows: the demo's model, pictures and settings, in steps instead of minutes.
 RUN = HERE.parent / "runs" / "replay"
-KEPT = (0, 5, 10, 15, 20, 30, 40, 50, 60, 70, 80, 100, 120, 140, 160, 200, 240, 280, 320, 400, 480, 560, 640, 720, 800)
+KEPT = (0, 5, 10, 15, 20, 30, 40, 50, 60, 80, 100, 120, 140, 160, 180, 200, 240, 280, 320, 360, 400, 450, 500, 550, 600)
 SEED = 0
 
 
