@@ -35,35 +35,44 @@ KEPT = (0, 5, 10, 15, 20, 30, 40, 50, 60, 80, 100, 120, 140, 160, 180, 200, 240,
 SEED = 0
 
 
-def train_with_checkpoints(steps: int = KEPT[-1], folder: Path = RUN) -> None:
-    """The demo's training in one process; in `folder` its metrics.csv, and the weights after each of `KEPT` steps.
+def untrained(cached: bool = True) -> tuple[Any, Any]:
+    """The model of that run before its first step, and the pictures that it is trained on."""
+    import torch
+
+    from mrcnn_lite import Config, build_model, demo, open_dataset
+
+    pictures = open_dataset("shapes", split="train", length=demo.TRAIN_PICTURES, cached=cached)
+    torch.manual_seed(SEED)
+    lr, classes = demo.LEARNING_RATE["ours"], len(pictures.class_names)
+    return build_model(Config.tiny(num_classes=classes, train__lr=lr, train__steps=KEPT[-1])), pictures
+
+
+def train_with_checkpoints() -> None:
+    """The demo's training in one process; in `RUN` its metrics.csv, and the weights after each of `KEPT` steps.
 
     What is kept is what the model has when a step begins: a hook of torch on its forward pass, once a step.
     """
     import torch
 
-    from mrcnn_lite import Config, build_model, demo, open_dataset, save
+    from mrcnn_lite import save
     from mrcnn_lite.training import train
 
-    pictures = open_dataset("shapes", split="train", length=demo.TRAIN_PICTURES)
-    torch.manual_seed(SEED)
-    lr = demo.LEARNING_RATE["ours"]
-    model = build_model(Config.tiny(num_classes=len(pictures.class_names), train__lr=lr, train__steps=steps))
+    model, pictures = untrained()
     done = 0
 
     def keep(*_: Any) -> None:
         nonlocal done
         if done in KEPT:
-            folder.mkdir(parents=True, exist_ok=True)
-            save(model, folder / f"step{done:04}.safetensors")
+            RUN.mkdir(parents=True, exist_ok=True)
+            save(model, RUN / f"step{done:04}.safetensors")
         done += 1
 
     hook = model.register_forward_pre_hook(keep)
-    history = train(model, pictures, output=folder, overwrite=True, device="cpu", threads=1, seed=SEED)
+    history = train(model, pictures, output=RUN, overwrite=True, device="cpu", threads=1, seed=SEED)
     if history.interrupted:
         raise SystemExit("stopped before its end: begin anew")
     hook.remove()
-    save(model, folder / f"step{history.step:04}.safetensors")
+    save(model, RUN / f"step{history.step:04}.safetensors")
     # WHY without the widgets: they are what is made of the run, not what made it.
     log = ["git", "-C", str(HERE), "log", "-1", "--format=%h", "--", ":/mrcnn_lite", ":!/mrcnn_lite/widgets"]
     made = {
@@ -72,10 +81,10 @@ def train_with_checkpoints(steps: int = KEPT[-1], folder: Path = RUN) -> None:
         "torch": torch.__version__,
         "seconds": round(history.seconds),
         "seed": SEED,
-        "lr": lr,
+        "lr": model.config.train.lr,
         "batch_size": model.config.train.batch_size,
     }
-    with atomic(folder / "made.json") as file:
+    with atomic(RUN / "made.json") as file:
         file.write_text(json.dumps(made, indent=1) + "\n", encoding="utf-8")
 
 
@@ -104,10 +113,27 @@ def detections() -> dict[str, Any]:
     return recorded_detections(load(HERE / "shapes.safetensors").eval(), image)
 
 
+def training() -> dict[str, Any]:
+    """The run of `train_with_checkpoints` on the same picture."""
+    from mrcnn_lite import load, open_dataset
+    from mrcnn_lite.training.tables import read_csv
+    from mrcnn_lite.widgets.recording import recorded_training
+
+    if not (RUN / "made.json").exists():
+        raise SystemExit(f"there is no finished run in {RUN}: python assets/widgets.py run")
+    rows = read_csv(RUN / "metrics.csv")
+    losses = {name: [float(row[name]) for row in rows] for name in rows[0] if name.startswith("loss")}
+    checkpoints = [(step, load(RUN / f"step{step:04}.safetensors")) for step in KEPT]
+    image, target = open_dataset("shapes", split="val", length=SHOWN + 1, progress=False)[SHOWN]
+    made = json.loads((RUN / "made.json").read_text(encoding="utf-8"))
+    return {"made": made, **recorded_training(checkpoints, losses, image, target)}
+
+
 RECORDED = {
     "roi_align": features,
     "architecture": architecture,
     "xray": detections,
+    "training_replay": training,
 }  # WHY functions: pictures are taken without torch
 
 
