@@ -31,7 +31,7 @@ BROWSER = ["--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--n
 
 # The run that training_replay shows: the demo's model, pictures and settings, in steps instead of minutes.
 RUN = HERE.parent / "runs" / "replay"
-KEPT = (0, 5, 10, 15, 20, 30, 40, 50, 60, 80, 100, 120, 140, 160, 180, 200, 240, 280, 320, 360, 400, 450, 500, 550, 600)
+KEPT = (0, 5, 10, 15, 20, 30, 40, 50, 60, 70, 80, 100, 120, 140, 160, 180, 200, 225, 250, 275, 300, 325, 350, 375, 400)
 SEED = 0
 
 

@@ -233,5 +233,7 @@ def _runs(mask: Tensor) -> str:
 
 
 def _rounded(values: Tensor, digits: int = 3) -> Any:
-    numbers = values.tolist()
-    return [round(number, digits) for number in numbers] if isinstance(numbers, list) else round(numbers, digits)
+    def one(number: Any) -> Any:
+        return [one(part) for part in number] if isinstance(number, list) else round(number, digits)
+
+    return one(values.tolist())
