@@ -1,6 +1,7 @@
 """Makes what the widgets carry beside their code: recorded data of some, and a picture of each.
 
-python assets/widgets.py data         from assets/shapes.safetensors, a held-out picture, and the named configurations
+python assets/widgets.py run          trains in about ten minutes what training_replay shows, into runs/replay
+python assets/widgets.py data         from assets/shapes.safetensors, a held-out picture, configurations, and the run
 python assets/widgets.py pictures     by Chromium; widgets' names after it make only theirs
 """
 
@@ -10,6 +11,7 @@ import argparse
 import io
 import json
 import shutil
+import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +28,64 @@ SHOWN = 4  # of the held-out shapes
 WIDTH = 940  # pixels of the pictures
 ARCHITECTURES = ("r50-c4", "r50-fpn", "r101-fpn", "x101-fpn")
 BROWSER = ["--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run"]
+
+# The run that training_replay shows: the demo's model, pictures and settings, in steps instead of minutes.
+RUN = HERE.parent / "runs" / "replay"
+KEPT = (0, 5, 10, 15, 20, 30, 40, 50, 60, 70, 80, 100, 120, 140, 160, 180, 200, 225, 250, 275, 300, 325, 350, 375, 400)
+SEED = 0
+
+
+def untrained(cached: bool = True) -> tuple[Any, Any]:
+    """The model of that run before its first step, and the pictures that it is trained on."""
+    import torch
+
+    from mrcnn_lite import Config, build_model, demo, open_dataset
+
+    pictures = open_dataset("shapes", split="train", length=demo.TRAIN_PICTURES, cached=cached)
+    torch.manual_seed(SEED)
+    lr, classes = demo.LEARNING_RATE["ours"], len(pictures.class_names)
+    return build_model(Config.tiny(num_classes=classes, train__lr=lr, train__steps=KEPT[-1])), pictures
+
+
+def train_with_checkpoints() -> None:
+    """The demo's training in one process; in `RUN` its metrics.csv, and the weights after each of `KEPT` steps.
+
+    What is kept is what the model has when a step begins: a hook of torch on its forward pass, once a step.
+    """
+    import torch
+
+    from mrcnn_lite import save
+    from mrcnn_lite.training import train
+
+    model, pictures = untrained()
+    done = 0
+
+    def keep(*_: Any) -> None:
+        nonlocal done
+        if done in KEPT:
+            RUN.mkdir(parents=True, exist_ok=True)
+            save(model, RUN / f"step{done:04}.safetensors")
+        done += 1
+
+    hook = model.register_forward_pre_hook(keep)
+    history = train(model, pictures, output=RUN, overwrite=True, device="cpu", threads=1, seed=SEED)
+    if history.interrupted:
+        raise SystemExit("stopped before its end: begin anew")
+    hook.remove()
+    save(model, RUN / f"step{history.step:04}.safetensors")
+    # WHY without the widgets: they are what is made of the run, not what made it.
+    log = ["git", "-C", str(HERE), "log", "-1", "--format=%h", "--", ":/mrcnn_lite", ":!/mrcnn_lite/widgets"]
+    made = {
+        "command": "python assets/widgets.py run",
+        "commit": subprocess.run(log, capture_output=True, text=True, check=True).stdout.strip(),
+        "torch": torch.__version__,
+        "seconds": round(history.seconds),
+        "seed": SEED,
+        "lr": model.config.train.lr,
+        "batch_size": model.config.train.batch_size,
+    }
+    with atomic(RUN / "made.json") as file:
+        file.write_text(json.dumps(made, indent=1) + "\n", encoding="utf-8")
 
 
 def features() -> dict[str, Any]:
@@ -53,10 +113,27 @@ def detections() -> dict[str, Any]:
     return recorded_detections(load(HERE / "shapes.safetensors").eval(), image)
 
 
+def training() -> dict[str, Any]:
+    """The run of `train_with_checkpoints` on the same picture."""
+    from mrcnn_lite import load, open_dataset
+    from mrcnn_lite.training.tables import read_csv
+    from mrcnn_lite.widgets.recording import recorded_training
+
+    if not (RUN / "made.json").exists():
+        raise SystemExit(f"there is no finished run in {RUN}: python assets/widgets.py run")
+    rows = read_csv(RUN / "metrics.csv")
+    losses = {name: [float(row[name]) for row in rows] for name in rows[0] if name.startswith("loss")}
+    checkpoints = [(step, load(RUN / f"step{step:04}.safetensors")) for step in KEPT]
+    image, target = open_dataset("shapes", split="val", length=SHOWN + 1, progress=False)[SHOWN]
+    made = json.loads((RUN / "made.json").read_text(encoding="utf-8"))
+    return {"made": made, **recorded_training(checkpoints, losses, image, target)}
+
+
 RECORDED = {
     "roi_align": features,
     "architecture": architecture,
     "xray": detections,
+    "training_replay": training,
 }  # WHY functions: pictures are taken without torch
 
 
@@ -82,9 +159,11 @@ def take_pictures(names: list[str]) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("what", choices=["data", "pictures"])
+    parser.add_argument("what", choices=["run", "data", "pictures"])
     parser.add_argument("names", nargs="*", help="of widgets; all by default")
     options = parser.parse_args()
+    if options.what == "run":
+        return train_with_checkpoints()
     if options.what == "pictures":
         return take_pictures(options.names or list(NAMES))
     for name in options.names or RECORDED:

@@ -1,4 +1,4 @@
-"""What widgets can show of real models: features, whole detections, shapes and costs.
+"""What widgets can show of real models: features, whole detections, shapes and costs, a training run.
 
     show("roi_align", state="real", data=recorded_features(model, image))
 
@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import base64
 import io
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
@@ -20,6 +20,7 @@ from torch import Tensor
 from ..boxes import clip, decode
 from ..config import Config
 from ..info import describe
+from ..matching import generators
 from ..model import rois_of
 from ..visualize import to_pixels
 
@@ -140,6 +141,99 @@ def recorded_detections(model: Any, image: Tensor, most: int = 3) -> dict[str, A
     return {"picture": _png(image), "classes": classes, "weights": list(head.weights), "detections": detections}
 
 
+def recorded_training(
+    checkpoints: Sequence[tuple[int, Any]],
+    losses: Mapping[str, Sequence[float]],
+    image: Tensor,
+    target: Mapping[str, Tensor],
+    *,
+    seed: int = 0,
+    most: int = 8,
+) -> dict[str, Any]:
+    """A training run at its checkpoints: what each model proposes, would be trained on and detects on one picture.
+
+    checkpoints: (steps done, model in eval mode), first the one after 0 steps. losses: by name of every step, as
+    `train` gives them. image: float [3, 128, 128], with its target. seed: of the sampling. most: so many detections of
+    the best. Raises ValueError for another size, and where the losses do not reach from the first to the last step.
+
+    -> {"picture", "classes", "objects": [{label, box, mask}], "steps": [S], "curves": {name: a byte a step},
+    "checkpoints": [{batches, own, proposals, rois, positives, detected, detections}]}. batches: {name: the mean loss
+    since the checkpoint before; at the first checkpoint the loss of the first step}; own: {name: loss of this picture};
+    proposals: five bytes each, a box and its objectness; rois: their numbers among proposals and then objects, the
+    positives first; detections: [{label, score, box, mask}] of `detected` in all; mask: see `_runs`.
+    """
+    steps = [step for step, _ in checkpoints]
+    if steps[0] != 0 or any(len(values) != steps[-1] for values in losses.values()):
+        found = ", ".join(f"{len(values)} of {name}" for name, values in losses.items())
+        raise ValueError(f"checkpoints from step {steps[0]} to {steps[-1]}, losses: {found}; expected one of each step")
+    names = [name for name in losses if name != "loss"]
+    recorded = [_checkpoint(model, image, target, seed, most) for _, model in checkpoints]
+    for k, (entry, step) in enumerate(zip(recorded, steps)):
+        first, last = (steps[k - 1], step) if k else (0, 1)
+        means = torch.tensor([list(losses[name][first:last]) for name in names]).mean(1)
+        entry["batches"] = dict(zip(names, _rounded(means)))
+    labels, boxes, masks = target["labels"].tolist(), _rounded(target["boxes"]), target["masks"]
+    return {
+        "picture": _png(image),
+        "classes": list(checkpoints[0][1].class_names),
+        "objects": [{"label": n, "box": box, "mask": _runs(m)} for n, box, m in zip(labels, boxes, masks)],
+        "steps": steps,
+        "curves": {name: _bytes(torch.tensor([list(losses[name])])) for name in names},
+        "checkpoints": recorded,
+    }
+
+
+@torch.no_grad()
+def _checkpoint(model: Any, image: Tensor, target: Mapping[str, Tensor], seed: int, most: int) -> dict[str, Any]:
+    """`MaskRCNN.losses` step by step, so that what lies between can be kept; and `detect`."""
+    batch, objects = model.prepare([image], [target])
+    if batch.size != (SIDE, SIDE):
+        raise ValueError(f"the network's input is {batch.size}, expected a picture and a model of {SIDE} x {SIDE}")
+    draw = generators([seed], 1, batch.images.device)
+    features = model.backbone(batch.images)
+    output = model.rpn(features, batch.size)
+    losses = model.rpn.losses(output, objects, draw)
+    proposals = model.propose(output, batch, train=True)
+    sampled = model.sample(proposals, objects, draw)
+    losses |= model.head_losses(features, sampled, objects)
+    candidates = torch.cat([proposals.boxes[0], objects[0]["boxes"]])  # [P + G, 4]
+    order = (sampled.labels == 0).int().sort(stable=True).indices  # the positives first
+    rois = (sampled.rois[order, None, 1:] == candidates).all(2).int().argmax(1)  # [R]
+    found = model.detect([image])[0]
+    sides = [proposals.boxes[0] / SIDE, proposals.scores[0][:, None]]  # [P, 4] and [P, 1], in 0..1
+    codes = (torch.cat(sides, 1) * 255).round().to(torch.uint8)
+    return {
+        "own": {name: _rounded(loss) for name, loss in losses.items()},
+        "proposals": base64.b64encode(codes.cpu().numpy().tobytes()).decode(),
+        "rois": rois.tolist(),
+        "positives": len(sampled.positive),
+        "detected": len(found["boxes"]),
+        "detections": [
+            {"label": int(label), "score": _rounded(score), "box": _rounded(box, 1), "mask": _runs(mask)}
+            for label, score, box, mask in zip(*(found[key][:most] for key in ("labels", "scores", "boxes", "masks")))
+        ],
+    }
+
+
+def _runs(mask: Tensor) -> str:
+    """A mask [H, W] as the lengths of its runs, row by row: outside, inside, outside, …, as in COCO's files.
+
+    A length is written seven bits a byte, the lowest first; the highest bit says that it goes on.
+    """
+    inside = mask.flatten().cpu().float()
+    flat = torch.cat([torch.zeros(1), inside, 1 - inside[-1:]])
+    edges = torch.cat([torch.zeros(1), flat.diff().nonzero()[:, 0]])
+    written = bytearray()
+    for length in edges.diff().int().tolist():
+        while length > 127:
+            written.append(128 + length % 128)
+            length //= 128
+        written.append(length)
+    return base64.b64encode(written).decode()
+
+
 def _rounded(values: Tensor, digits: int = 3) -> Any:
-    numbers = values.tolist()
-    return [round(number, digits) for number in numbers] if isinstance(numbers, list) else round(numbers, digits)
+    def one(number: Any) -> Any:
+        return [one(part) for part in number] if isinstance(number, list) else round(number, digits)
+
+    return one(values.tolist())

@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 HERE = Path(__file__).parent
 NAMES = (  # in the order of the course
     *("self_test", "tasks", "anchors", "nms", "roi_pool", "roi_align", "mask_loss", "architecture"),
-    *("precision_recall", "keypoints", "xray"),
+    *("precision_recall", "training_replay", "keypoints", "xray"),
 )
 LANGUAGES = ("en", "ko")
 THEMES = ("auto", "light", "dark")

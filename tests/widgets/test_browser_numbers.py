@@ -277,6 +277,97 @@ def mask_of(detection):
     return recorded["low"] + (recorded["high"] - recorded["low"]) / 255 * codes
 
 
+def test_training_replay_shows_the_recording(shown):
+    """At the start, after a drag along the curves and a step by key: the losses, the sampled RoIs, what was found."""
+    one = shown("training_replay", state="end")
+    data = one.widget.data
+    truth = torch.tensor([thing["box"] for thing in data["objects"]])
+    curves = one.frame.locator("[data-drag]")
+
+    def drag() -> None:
+        box = curves.bounding_box()
+        one.page.mouse.move(box["x"] + 0.9 * box["width"], box["y"] + 20)
+        one.page.mouse.down()
+        one.page.mouse.move(box["x"] + 0.7 * box["width"], box["y"] + 90, steps=5)
+        one.page.mouse.up()
+
+    def key() -> None:
+        curves.focus()
+        one.page.keyboard.press("ArrowRight")
+
+    seen = set()
+    for action in (lambda: None, lambda: one.changes(drag), lambda: one.changes(key)):
+        action()
+        state = one.state()
+        at, top, least = state["checkpoint"], state["top"], state["threshold"]
+        seen.add(at)
+        recorded, step = data["checkpoints"][at], data["steps"][at]
+        one.frame.get_by_text(f"after step {step} of").wait_for()
+        for name, loss in recorded["batches"].items():
+            assert numbers(one.read(name)) == pytest.approx([loss, recorded["own"][name]], abs=1e-9)
+        lines = one.read("outcome").splitlines()
+        own = sum(n >= len(base64.b64decode(recorded["proposals"])) // 5 for n in recorded["rois"])
+        assert numbers(lines[1]) == [recorded["positives"], own, len(recorded["rois"]) - recorded["positives"]]
+        sure = [found for found in recorded["detections"] if found["score"] >= least]
+        assert numbers(lines[2]) == [len(sure), least, recorded["detected"]]
+        codes = torch.tensor(list(base64.b64decode(recorded["proposals"]))).view(-1, 5)
+        overlap = boxes.iou(128 / 255 * codes[:top, :4], truth).amax(0)
+        for line, thing, best in zip(lines[3:], data["objects"], overlap):
+            said = numbers(line)
+            assert said[:2] == [top, pytest.approx(float(best), abs=0.0051)]
+            there = [f for f in sure if boxes.iou(torch.tensor([f["box"]]), torch.tensor([thing["box"]])) >= 0.5]
+            if not there:
+                assert line.endswith("not detected")
+                continue
+            a, b = recorded_mask(there[0]["mask"]), recorded_mask(thing["mask"])
+            figures = [
+                there[0]["score"],
+                float(boxes.iou(torch.tensor([there[0]["box"]]), torch.tensor([thing["box"]]))),
+                float((a & b).sum() / (a | b).sum()),
+            ]
+            assert f"→ {data['classes'][there[0]['label']]} " in line
+            assert said[2:] == pytest.approx(figures, abs=0.0051)
+    assert len(seen) == 3
+
+
+def recorded_mask(runs):
+    """The lengths of its runs, seven bits a byte, as [128 * 128] of bool."""
+    lengths, length, shift = [], 0, 0
+    for byte in base64.b64decode(runs):
+        length, shift = length + ((byte & 127) << shift), shift + 7
+        if byte < 128:
+            lengths.append(length)
+            length = shift = 0
+    return (torch.arange(len(lengths)) % 2).bool().repeat_interleave(torch.tensor(lengths))
+
+
+def test_training_replay_plays_pauses_and_keeps_still_for_those_who_ask(shown):
+    one = shown("training_replay", state={"checkpoint": 3})
+    button = one.frame.locator("[data-play]")
+    assert "Play" in button.inner_text()
+    one.changes(button.click)
+    while one.state()["checkpoint"] < 6:
+        one.changes(lambda: None)
+    assert "Pause" in button.inner_text()
+    button.click()
+    at = one.state()["checkpoint"]
+    one.page.wait_for_timeout(1200)
+    assert one.state()["checkpoint"] == at and "Play" in button.inner_text()
+    one.changes(button.click)  # plays again, until somebody takes the cursor
+    one.frame.locator("[data-drag]").focus()
+    one.changes(lambda: one.page.keyboard.press("Shift+ArrowRight"))
+    at = one.state()["checkpoint"]
+    one.page.wait_for_timeout(1200)
+    assert one.state()["checkpoint"] == at and "Play" in button.inner_text()
+
+    one.page.emulate_media(reduced_motion="reduce")
+    one.changes(one.frame.locator("[data-preset=first]").click)
+    assert "Next" in button.inner_text()
+    assert one.changes(button.click) == {"checkpoint": 2}
+    one.page.wait_for_timeout(1200)
+    assert one.state()["checkpoint"] == 2
+
+
 def test_architecture_shows_describes_figures(shown):
     one = shown("architecture", state={"network": "r50-c4"})
     network = describe(Config.named("r50-c4"))
