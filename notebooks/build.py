@@ -4,7 +4,8 @@
     .venv/bin/python notebooks/build.py --solved [NN …]     runs them with every solution put in; writes nothing
 
 Cells with `exercise="name"` are written from mrcnn_lite/exercises/chNN.py, in the text too: edit them there. Cells keep
-their ids, so that a second build of the same text changes outputs only.
+their ids, so that a second build of the same text changes outputs only. The gallery is a notebook like the others, without
+a number; of cells tagged `picture-only` the widget itself is not stored: all of them would be 1.5 MB.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from nbclient import NotebookClient
 from mrcnn_lite.exercises import exercise
 
 HERE = Path(__file__).parent
+SOURCES = (*sorted(HERE.glob("[0-9][0-9]_*.py")), HERE / "gallery.py")
 STARS = {1: "easy", 2: "medium", 3: "hard"}
 
 
@@ -62,6 +64,8 @@ def run(notebook: nbformat.NotebookNode) -> nbformat.NotebookNode:
         cell.metadata.pop("execution", None)
         for output in cell.get("outputs", []):
             output.get("metadata", {}).pop("execution", None)
+            if "picture-only" in cell.metadata.get("tags", []) and "image/png" in output.get("data", {}):
+                output.data.pop("text/html", None)
     return notebook
 
 
@@ -70,7 +74,7 @@ def main() -> None:
     parser.add_argument("prefixes", nargs="*", metavar="NN", help="which; default: all")
     parser.add_argument("--solved", action="store_true", help="put the solutions in, run, write nothing")
     options = parser.parse_args()
-    for source in sorted(HERE.glob("[0-9][0-9]_*.py")):
+    for source in SOURCES:
         if not options.prefixes or any(source.name.startswith(prefix) for prefix in options.prefixes):
             start = time.monotonic()
             notebook = read(source, options.solved)
