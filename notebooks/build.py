@@ -5,7 +5,9 @@
     .venv/bin/python notebooks/build.py --solved [NN …]     runs them with every solution put in; writes nothing
 
 Cells with `exercise="name"` are written from mrcnn_lite/exercises/chNN.py, the one with `setup=true` from setup_cell.py,
-in the text too: edit them there. Cells keep their ids, so that a second build of the same text changes outputs only.
+in the text too: edit them there. Cells keep their ids, so that a second build of the same text changes outputs only. The
+gallery is a notebook like the others, without a number; of cells tagged `picture-only` the widget itself is not stored: all
+of them would be 1.5 MB.
 """
 
 from __future__ import annotations
@@ -29,6 +31,7 @@ SETUP = HERE / "setup_cell.py"
 LIGHT = re.compile(r"(widgets\.show|quiz)\(.*\)")  # a cell that shows something and needs nothing of the others
 LIGHT_IMPORTS = "from mrcnn_lite import widgets\nfrom mrcnn_lite.exercises import quiz"
 COLAB = "https://colab.research.google.com"
+SOURCES = (*sorted(HERE.glob("[0-9][0-9]_*.py")), HERE / "gallery.py")
 STARS = {1: "easy", 2: "medium", 3: "hard"}
 
 
@@ -90,6 +93,8 @@ def cleaned(notebook: nbformat.NotebookNode) -> nbformat.NotebookNode:
         for output in cell.get("outputs", []):
             output.get("metadata", {}).pop("execution", None)
             output.get("data", {}).pop(WIDGET_VIEW, None)
+            if "picture-only" in cell.metadata.get("tags", []) and "image/png" in output.get("data", {}):
+                output.data.pop("text/html", None)
     return notebook
 
 
@@ -125,7 +130,7 @@ def main() -> None:
     how.add_argument("--light", action="store_true", help="keep the outputs of all code but widgets and questions")
     how.add_argument("--solved", action="store_true", help="put the solutions in, run, write nothing")
     options = parser.parse_args()
-    for source in sorted(HERE.glob("[0-9][0-9]_*.py")):
+    for source in SOURCES:
         if not options.prefixes or any(source.name.startswith(prefix) for prefix in options.prefixes):
             start = time.monotonic()
             notebook = read(source, options.solved)

@@ -144,6 +144,16 @@ def test_synchronisations_on_a_gpu_are_seen(script):
     assert synchronisations.count(lambda: (numbers.sum().item(), numbers.nonzero()), device)["all"] >= 2
 
 
+def test_widgets_runs(script, capsys):
+    pytest.importorskip("playwright")
+    if script("widgets").chromium() is None:
+        pytest.skip("no Chromium on this machine")
+    script("widgets").main(["--steps", "5", "--runs", "1"])
+    found = rows(capsys.readouterr().out)
+    assert len(found) == len(script("widgets").LAB_STATES)
+    assert all(0 < float(row["step, ms"]) < float(row["frame 4x slower, ms"]) for row in found)
+
+
 def test_whole_model_measures_memory_in_a_child(script):
     whole_model = script("whole_model")
     options = whole_model.make_parser().parse_args(["--quick", "--device", "cpu"])

@@ -12,6 +12,8 @@ import nbformat
 import pytest
 
 from mrcnn_lite.exercises.exercise import exercises
+from mrcnn_lite.widgets import NAMES
+from mrcnn_lite.widgets.gallery import QUESTIONS
 
 ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT / "notebooks"))
@@ -19,7 +21,7 @@ import build  # noqa: E402
 import links  # noqa: E402
 import prose  # noqa: E402
 
-TEXTS = sorted((ROOT / "notebooks").glob("[0-9][0-9]_*.py"))
+TEXTS = build.SOURCES
 
 
 @pytest.mark.parametrize("text", TEXTS, ids=lambda path: path.stem)
@@ -198,3 +200,16 @@ def test_later_cells_do_not_call_the_students_functions(text):
     for cell in (cell for cell in cells if cell.cell_type == "code" and "exercise" not in cell.metadata):
         used = {node.id for node in ast.walk(ast.parse(cell.source)) if isinstance(node, ast.Name)}
         assert not used & defined, f"{text.name} uses {used & defined} of the student's"
+
+
+def test_the_gallery_shows_every_widget_as_a_picture_with_its_question():
+    notebook = nbformat.read(ROOT / "notebooks" / "gallery.ipynb", as_version=4)
+    cells = [cell for cell in notebook.cells if cell.cell_type == "code" and "show(" in cell.source]
+    shown = [re.findall(r'(?:ask|show)\("(\w+)"', cell.source) for cell in cells]
+    assert all(asked == name for asked, name in shown)
+    assert {name for _, name in shown} == set(NAMES) | {"training_replay"}
+    for cell, (name, _) in zip(cells, shown):
+        if name in NAMES:
+            asked, picture = (output.data for output in cell.outputs)
+            assert QUESTIONS[name] in asked["text/markdown"]
+            assert set(picture) == {"image/png", "text/plain"}

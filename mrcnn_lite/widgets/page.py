@@ -13,9 +13,10 @@ from typing import Any
 
 from .source import HERE, NARROW, SIZES, Options, Widget, to_json
 
-# Stands in for anywidget's model: `render` cannot tell the two apart.
+# Stands in for anywidget's model: `render` cannot tell the two apart. A frame's name may hold parts of a
+# state, which is how the page of gallery.py hands one in; a frame without a name starts as Python said.
 HOST = """
-const present = START, listeners = {};
+const present = { ...START, ...JSON.parse(window.name || "{}") }, listeners = {};
 const model = {
 get: (key) => present[key],
 set: (key, value) => { present[key] = value; for (const f of listeners["change:" + key] ?? []) f(); },

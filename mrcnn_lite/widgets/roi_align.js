@@ -21,16 +21,16 @@ export function featureMap(state, data) {
 }
 
 export function crops(state, map) {
-  // All that is shown: the exact means, and of each op its bins, differences and gradient.
+  // All that is shown: the exact means, and of each op its bins and differences, or its gradient over the map.
   const { box, side, points, reduce, half_pixel } = state;
   const exact = exactMean(map, box, side, 1 / map.stride);
   const answer = { map, exact, snapped: snapToCells(box, 1 / map.stride) };
   for (const op of OPS) {
     const bins = ROI_OPS[op](map, box, side, 1 / map.stride, { points, reduce, half_pixel });
     const error = bins.map((bin, b) => bin.value - exact[b]);
-    const grad = gradient(bins, map);
     const off = error.reduce((total, e) => total + Math.abs(e), 0) / error.length;
-    answer[op] = { bins, error, grad, off, reached: grad.filter((g) => g > 1e-12).length };
+    const grad = state.view === "gradient" ? gradient(bins, map) : [];
+    answer[op] = { bins, error, off, grad, reached: grad.filter((g) => g > 1e-12).length };
   }
   return answer;
 }
@@ -41,13 +41,18 @@ export function render({ model, el }) {
     const picture = new Image(); // what the recorded features were computed from
     picture.onload = ui.soon;
     if (ui.data) picture.src = ui.data.picture;
+    let source; // of the map
+    let map;
     ui.prepare = (state) => {
-      const map = featureMap(state, ui.data);
+      if (source !== (source = `${state.feature} ${state.level}`)) {
+        map = featureMap(state, ui.data);
+        lab.least = Math.min(...map.values);
+        lab.range = Math.max(...map.values) - lab.least || 1;
+      }
       lab.now = crops(state, map);
-      lab.least = Math.min(...map.values);
-      lab.range = Math.max(...map.values) - lab.least || 1;
     };
     lab.picture = picture;
+    lab.backdrop = backdrop();
     lab.colour = (op) => ui.ink[COLOURS[op]];
     lab.grey = (value) => mix(ui.ink.low, ui.ink.high, (value - lab.least) / lab.range);
     lab.tint = (op, share) => mix(ui.ink.low, rgb(lab.colour(op)), share);
@@ -118,7 +123,7 @@ function drawMap(lab, context, width, height, state) {
 
   drawCells(lab, context, width, height, state);
   const halo = state.picture && state.feature === "real";
-  for (const { rectangle } of bins) outline(context, ui, place(rectangle), colour, { width: 1, halo });
+  outlines(context, ui, bins.map(({ rectangle }) => place(rectangle)), colour, { width: 1, halo });
   if (state.op !== "pool") { // the frame of all bins: off the box where something was rounded, half a pixel forgotten
     const all = [...bins[0].rectangle.slice(0, 2), ...bins[bins.length - 1].rectangle.slice(2)];
     outline(context, ui, place(all), colour, { width: 2 });
@@ -134,34 +139,34 @@ function drawMap(lab, context, width, height, state) {
     }
     return;
   }
-  for (const other of bins) {
-    for (const sample of other.samples) dot(context, ui, ...pixel(sample), coarse ? 2.6 : 1.6, colour);
-  }
+  dots(context, ui, bins.flatMap(({ samples }) => samples.map(pixel)), coarse ? 2.6 : 1.6, colour);
   for (const sample of bin.samples) { // to the centres of its four cells, the thicker the more they count
     for (const [at, weight] of sample.weights) {
       const centre = pixel({ x: at % map.width, y: Math.floor(at / map.width) });
       if (weight > 1e-9) line(context, ui, ...pixel(sample), ...centre, colour, 5 * weight);
     }
   }
-  for (const sample of bin.samples) dot(context, ui, ...pixel(sample), coarse ? 5 : 3.2, colour);
+  dots(context, ui, bin.samples.map(pixel), coarse ? 5 : 3.2, colour);
 }
 
 function drawCells(lab, context, width, height, state) {
   const { ui, now: { map } } = lab;
   const { grad } = lab.now[state.op];
-  const grid = (paint, words) => cells(context, ui, width, height, map.height, map.width,
+  const grid = (on, paint, words) => cells(on, ui, width, height, map.height, map.width,
     (i, j) => paint(i * map.width + j), words && ((i, j) => words(i * map.width + j)));
   if (state.view === "gradient") {
     const most = Math.max(...grad, 1e-9);
     const words = (at) => (grad[at] > 1e-12 ? number(grad[at]) : "");
-    grid((at) => lab.tint(state.op, (0.75 * grad[at]) / most), words);
-  } else if (state.picture && state.feature === "real" && lab.picture.complete) {
-    context.imageSmoothingEnabled = false; // pixels are pixels
-    context.drawImage(lab.picture, 0, 0, width, height);
-    grid(() => "transparent");
-  } else {
-    grid((at) => lab.grey(map.values[at]), (at) => number(map.values[at], state.feature === "real" ? 1 : 0));
+    return grid(context, (at) => lab.tint(state.op, (0.75 * grad[at]) / most), words);
   }
+  const real = state.feature === "real";
+  const seen = real && state.picture && lab.picture.complete;
+  lab.backdrop(context, width, height, [state.feature, state.level, seen, ui.ink.paper, ui.u], (below) => {
+    below.imageSmoothingEnabled = false; // pixels are pixels
+    if (seen) below.drawImage(lab.picture, 0, 0, width, height);
+    if (seen) grid(below, () => "transparent");
+    else grid(below, (at) => lab.grey(map.values[at]), (at) => number(map.values[at], real ? 1 : 0));
+  });
 }
 
 // ---- a column for each op: its crop, and below it the difference from the exact mean, or the gradient ---------------
@@ -170,6 +175,8 @@ function column(lab, op) {
   const { ui } = lab;
   const list = (values) => values.map((v) => number(v)).join(" ");
   const digits = (state) => (state.side <= 4 ? 2 : 1);
+  const short = (values) => values.map((v) => Math.round(1e6 * v)); // not for what the last digits of a sum do
+  const marked = (state) => [state.feature, state.level, state.side, state.op === op && lab.bin(state)];
   const mark = (context, width, state) => {
     if (state.op !== op) return;
     const [b, w] = [lab.bin(state), width / state.side];
@@ -177,6 +184,7 @@ function column(lab, op) {
     outline(context, ui, [x + 2, y + 2, x + w - 2, y + w - 2], lab.colour(op), { width: 3 });
   };
   const crop = surface(ui, {
+    needs: (state) => [marked(state), short(lab.now[op].bins.map((bin) => bin.value))],
     label: () => ui.t("result", { op: ui.t(op), values: list(lab.now[op].bins.map((bin) => bin.value)) }),
     draw: (context, width, height, state) => {
       const value = (i, j) => lab.now[op].bins[i * state.side + j].value;
@@ -186,6 +194,7 @@ function column(lab, op) {
     },
   });
   const below = surface(ui, {
+    needs: (state) => (state.view === "gradient" ? state : [marked(state), short(lab.now[op].error)]),
     label: (state) => state.view === "error" ? ui.t("below_error", { op: ui.t(op), values: list(lab.now[op].error) })
       : ui.t("below_gradient", { op: ui.t(op), count: lab.now[op].reached }),
     draw: (context, width, height, state) => {

@@ -1,7 +1,11 @@
 """The numbers on screen are the package's: JavaScript against Python on random and edge cases, to 1e-5.
 
-500 cases an operation; `python3 course.py test --long -k parity` takes 10,000. Node runs them where it is installed,
-otherwise Chromium does; one test asks Chromium in any case, as the two could differ.
+500 cases an operation; 10,000 and a table of the largest differences by
+
+    python3 course.py test --long tests/widgets/test_widgets_parity.py
+
+Node runs them where it is installed, otherwise Chromium does; one test asks Chromium in any case, as the two could
+differ.
 """
 
 from __future__ import annotations
@@ -10,6 +14,7 @@ import contextlib
 import io
 import math
 import random
+from collections.abc import Callable
 from itertools import pairwise
 from typing import Any
 
@@ -28,18 +33,40 @@ TOLERANCE = 1e-5
 SCALES = (1.0, 0.5, 0.25, 1 / 16)
 
 
-@pytest.fixture(scope="module")
-def count(request) -> int:
-    return 10_000 if request.config.getoption("--long") else 500
+ROUND = 500  # cases at once: of 10,000 pasted masks the numbers alone would take a gigabyte
+ROUNDS = 20  # of the long form, each with other numbers
 
 
-def agree(javascripts: Any, pythons: Any, cases: list[Any]) -> None:
-    """Fails on the first case whose numbers differ, and shows it."""
-    assert len(javascripts) == len(pythons) == len(cases)
-    for js, py, case in zip(javascripts, pythons, cases):
-        js, py = torch.as_tensor(js, dtype=torch.float64).flatten(), torch.as_tensor(py, dtype=torch.float64).flatten()
-        assert js.shape == py.shape, case
-        assert torch.allclose(js, py, rtol=TOLERANCE, atol=TOLERANCE), f"{case}\nJavaScript {js}\nPython {py}"
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    if "count" in metafunc.fixturenames:
+        rounds = ROUNDS if metafunc.config.getoption("--long") else 1
+        metafunc.parametrize("count", range(rounds), indirect=True, ids="round{}".format)
+
+
+@pytest.fixture
+def count(request: pytest.FixtureRequest) -> int:
+    """How many cases; the random numbers are those of the round."""
+    random.seed(request.param)
+    return ROUND
+
+
+@pytest.fixture
+def agree(record_property) -> Callable[..., None]:
+    """Fails on the first case whose numbers differ, and shows it; the table gets the largest difference."""
+
+    def compare(javascripts: Any, pythons: Any, cases: list[Any], atol: float = TOLERANCE) -> None:
+        assert len(javascripts) == len(pythons) == len(cases)
+        largest = 0.0
+        for answers in zip(javascripts, pythons, cases):
+            js, py = (torch.as_tensor(answer, dtype=torch.float64).flatten() for answer in answers[:2])
+            assert js.shape == py.shape, answers[2]
+            close = torch.allclose(js, py, rtol=TOLERANCE, atol=atol)
+            assert close, f"{answers[2]}\nJavaScript {js}\nPython {py}"
+            off = (js - py).abs() / py.abs().clamp(min=1)
+            largest = max([largest, *off[js != py].tolist()])
+        record_property("parity", (len(cases), largest))
+
+    return compare
 
 
 # ---- RoIPool, RoIWarp, RoIAlign --------------------------------------------------------------------------------------
@@ -100,7 +127,7 @@ ROI_FORMS = [
 
 
 @pytest.mark.parametrize("op, reduce, half_pixel", ROI_FORMS)
-def test_roi_ops_and_their_gradients(op, reduce, half_pixel, count):
+def test_roi_ops_and_their_gradients(op, reduce, half_pixel, count, agree):
     cases = [
         {**roi_case(reduce=reduce, half_pixel=half_pixel, points=n % 4), "op": op}  # 0 points: adaptive
         for n in range(count)
@@ -109,7 +136,7 @@ def test_roi_ops_and_their_gradients(op, reduce, half_pixel, count):
     agree(javascript(text("arithmetic/roi_ops.js"), ROI_BODY, cases), pythons, cases)
 
 
-def test_chromium_computes_what_node_does():
+def test_chromium_computes_what_node_does(agree):
     cases = [{**roi_case(reduce="mean", half_pixel=True, points=n % 4), "op": "align"} for n in range(200)]
     pythons = [crop_and_gradient("align", case) for case in cases]
     agree(javascript(text("arithmetic/roi_ops.js"), ROI_BODY, cases, host="chromium"), pythons, cases)
@@ -136,14 +163,14 @@ def exact_means(case: dict[str, Any]) -> list[float]:
     return means
 
 
-def test_exact_mean(count):
+def test_exact_mean(count, agree):
     cases = [case for case in (roi_case() for _ in range(2 * count)) if case["box"][0] < case["box"][2]]
     cases = [case for case in cases if case["box"][1] < case["box"][3]][:count]
     body = "(m, c) => m.exactMean(c.map, c.box, c.size, c.scale)"
     agree(javascript(text("arithmetic/roi_ops.js"), body, cases), [exact_means(case) for case in cases], cases)
 
 
-def test_pyramid_level(count):
+def test_pyramid_level(count, agree):
     scales = [1 / 4, 1 / 8, 1 / 16, 1 / 32]
     cases = [[0, 0, 2 ** random.uniform(0, 11), 2 ** random.uniform(0, 11)] for _ in range(count)]
     cases[:4] = [[0, 0, 224, 224], [0, 0, 112, 112], [0, 0, 448, 448], [0, 0, 223.9, 224]]
@@ -167,13 +194,13 @@ def as_boxes(rows: list[list[float]]) -> Tensor:
     return torch.tensor(rows, dtype=torch.float64).reshape(-1, 4)
 
 
-def test_iou(count):
+def test_iou(count, agree):
     cases = [[random_box(n % 2 == 0), random_box(n % 2 == 0)] for n in range(count)]
     pythons = [float(boxes.iou(as_boxes([a]), as_boxes([b]))) for a, b in cases]
     agree(javascript(text("arithmetic/boxes.js"), "(m, c) => m.iou(...c)", cases), pythons, cases)
 
 
-def test_encode_and_decode(count):
+def test_encode_and_decode(count, agree):
     def filled() -> list[float]:
         x1, y1, x2, y2 = random_box()
         return [x1, y1, x2 + 0.1, y2 + 0.1]
@@ -187,7 +214,7 @@ def test_encode_and_decode(count):
     agree(javascript(text("arithmetic/boxes.js"), body, cases), pythons, cases)
 
 
-def test_anchors(count):
+def test_anchors(count, agree):
     cases = [
         {
             "sizes": [random.uniform(8, 512) for _ in range(random.randint(1, 3))],
@@ -202,13 +229,11 @@ def test_anchors(count):
         for c in cases
     ]
     body = "(m, c) => m.gridAnchors(m.cellAnchors(c.sizes, c.ratios), ...c.grid, c.stride)"
-    javascripts = javascript(text("arithmetic/boxes.js"), body, cases)
-    assert len(javascripts) == count
-    for js, py in zip(javascripts, pythons):  # the package's anchors are float32
-        assert torch.allclose(torch.tensor(js, dtype=torch.float32), py, rtol=TOLERANCE, atol=1e-4)
+    # The package's anchors are float32.
+    agree(javascript(text("arithmetic/boxes.js"), body, cases), pythons, cases, atol=1e-4)
 
 
-def test_matching(count):
+def test_matching(count, agree):
     cases = [
         {
             "objects": [random_box(True) for _ in range(random.randint(0, 4))],
@@ -224,7 +249,7 @@ def test_matching(count):
     agree(javascript(text("arithmetic/boxes.js"), body, cases), pythons, cases)
 
 
-def test_nms(count):
+def test_nms(count, agree):
     cases = []
     for n in range(count):
         size = random.randint(0, 15)
@@ -239,7 +264,7 @@ def test_nms(count):
     agree(javascript(text("arithmetic/boxes.js"), body, cases), pythons, cases)
 
 
-def test_nms_by_group(count):
+def test_nms_by_group(count, agree):
     cases = []
     for _ in range(count):
         size = random.randint(1, 15)
@@ -269,7 +294,7 @@ def soft_nms(rows: Tensor, scores: Tensor, sigma: float, least: float) -> list[f
     return answer
 
 
-def test_soft_nms(count):
+def test_soft_nms(count, agree):
     cases = []
     for _ in range(count):
         rows = [random_box() for _ in range(random.randint(1, 10))]
@@ -283,7 +308,7 @@ def test_soft_nms(count):
 
 
 @pytest.mark.parametrize("kind", ["sigmoid", "softmax"])
-def test_mask_losses_their_gradients_and_probabilities(kind, count):
+def test_mask_losses_their_gradients_and_probabilities(kind, count, agree):
     pair = mask_head.MASK_LOSSES[kind]
     cases, pythons = [], []
     for n in range(count):
@@ -308,7 +333,7 @@ def test_mask_losses_their_gradients_and_probabilities(kind, count):
     agree(javascript(text("arithmetic/mask_head.js"), body, cases), pythons, cases)
 
 
-def test_pasting(count):
+def test_pasting(count, agree):
     cases, pythons = [], []
     for _ in range(count):
         side, box = random.randint(1, 6), random_box(random.random() < 0.5)
@@ -342,7 +367,7 @@ def keypoint_case() -> dict[str, Any]:
     }
 
 
-def test_heatmap_encoding_loss_and_decoding(count):
+def test_heatmap_encoding_loss_and_decoding(count, agree):
     cases, pythons = [keypoint_case() for _ in range(count)], []
     for case in cases:
         box, size = as_boxes([case["box"]]), case["size"]
@@ -363,7 +388,7 @@ def test_heatmap_encoding_loss_and_decoding(count):
     agree(javascript(text("arithmetic/keypoint_head.js"), body, cases), pythons, cases)
 
 
-def test_oks_is_cocos(count):
+def test_oks_is_cocos(count, agree):
     """One image with one person and one detection a case, all computed by pycocotools."""
     cases = [{"area": random.uniform(10, 1e5), "sigma": random.uniform(0.02, 0.2)} for _ in range(count)]
     truth, found = [], []
@@ -391,7 +416,7 @@ def test_oks_is_cocos(count):
 # ---- average precision -----------------------------------------------------------------------------------------------
 
 
-def test_average_precision_is_cocos(count):
+def test_average_precision_is_cocos(count, agree):
     """One category a case: its detections lie on an object (IoU 1), on one that was found before, or on nothing."""
     cases: list[dict[str, Any]] = []
     truth, found = [], []
@@ -430,7 +455,7 @@ def test_average_precision_is_cocos(count):
 # ---- label maps ------------------------------------------------------------------------------------------------------
 
 
-def test_connected_parts_and_boxes(count):
+def test_connected_parts_and_boxes(count, agree):
     ndimage = pytest.importorskip("scipy.ndimage")
     cases = []
     for _ in range(count):

@@ -37,7 +37,8 @@ function numberField(ui, label, get, set, { min, max, step = 1 }) {
   const typed = () => Number.isFinite(input.valueAsNumber) && set(clamp(input.valueAsNumber, min, max));
   const input = make("input", { type: "number", min, max, step, input: typed, blur: () => ui.soon() });
   ui.update((state) => {
-    if (document.activeElement !== input) input.value = Number(get(state).toFixed(2));
+    const now = Number(get(state).toFixed(2));
+    if (document.activeElement !== input && input.valueAsNumber !== now) input.value = now;
   });
   return make("label", { class: "mw-field" }, label, input);
 }

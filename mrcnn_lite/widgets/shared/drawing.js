@@ -4,25 +4,49 @@ const rgb = (hex) => [1, 3, 5].map((k) => parseInt(hex.slice(k, k + 2), 16));
 const mix = (a, b, t) => `rgb(${a.map((v, k) => Math.round(v + clamp(t, 0, 1) * (b[k] - v))).join(",")})`;
 const FONT = 'system-ui, "Segoe UI", "Noto Sans KR", sans-serif';
 
-function surface(ui, { label, ratio = 1, draw }) {
+function surface(ui, { label, ratio = 1, draw, needs }) {
   // `ratio` is width / height; draw(context, width, height, state) in CSS pixels; label(state) says what is to be seen.
+  // needs(state) is all that both depend on, beside theme and size: drawn anew where it changed; without it, always.
   const canvas = make("canvas", { role: "img" });
+  const context = canvas.getContext("2d");
   canvas.style.aspectRatio = ratio;
   let width = 0;
+  let drawn;
   ui.update((state) => {
+    const now = needs && JSON.stringify(needs(state));
+    if (needs && now === drawn && !ui.resized) return;
+    drawn = now;
     if (ui.resized || !width) width = canvas.clientWidth || 300;
     const height = width / ratio;
     const scale = window.devicePixelRatio || 1;
     const pixels = [Math.round(width * scale), Math.round(height * scale)];
     if (canvas.width !== pixels[0] || canvas.height !== pixels[1]) [canvas.width, canvas.height] = pixels;
-    const context = canvas.getContext("2d");
     context.setTransform(scale, 0, 0, scale, 0, 0);
     context.clearRect(0, 0, width, height);
     context.lineJoin = "round";
     draw(context, width, height, state);
-    canvas.setAttribute("aria-label", label(state));
+    const words = label(state);
+    if (canvas.getAttribute("aria-label") !== words) canvas.setAttribute("aria-label", words);
   });
   return make("div", { class: "mw-surface" }, canvas);
+}
+
+function backdrop() {
+  // What lies below the rest and seldom changes: the answer draws it on a canvas of its own when `needs` has changed,
+  // and copies it in any case.
+  const canvas = make("canvas");
+  const own = canvas.getContext("2d");
+  let drawn;
+  return (context, width, height, needs, draw) => {
+    const now = JSON.stringify([needs, context.canvas.width, context.canvas.height]);
+    if (now !== drawn) {
+      [canvas.width, canvas.height] = [context.canvas.width, context.canvas.height]; // empties it
+      own.setTransform(context.getTransform());
+      draw(own);
+      drawn = now;
+    }
+    context.drawImage(canvas, 0, 0, width, height);
+  };
 }
 
 const widths = new Map(); // of words, in ems: measuring is the slowest part of drawing
@@ -48,20 +72,26 @@ function text(context, ui, words, x, y, { size = 13, align = "center", colour = 
   context.fillText(words, x, y);
 }
 
-function outline(context, ui, [x1, y1, x2, y2], colour, { width = 2, dash = [], halo = true } = {}) {
-  // A rectangle; the halo of paper lifts it from whatever lies below.
+function outline(context, ui, box, colour, how) {
+  outlines(context, ui, [box], colour, how);
+}
+
+function outlines(context, ui, boxes, colour, { width = 2, dash = [], halo = true } = {}) {
+  // Rectangles; the halo of paper lifts them from whatever lies below.
   context.save();
+  context.beginPath();
+  for (const [x1, y1, x2, y2] of boxes) context.rect(x1, y1, x2 - x1, y2 - y1);
   if (halo) {
     context.strokeStyle = ui.ink.paper;
     context.globalAlpha = 0.75;
     context.lineWidth = (width + 2.4) * ui.u;
-    context.strokeRect(x1, y1, x2 - x1, y2 - y1);
+    context.stroke();
   }
   context.globalAlpha = 1;
   context.setLineDash(dash.map((d) => d * ui.u));
   context.lineWidth = width * ui.u;
   context.strokeStyle = colour;
-  context.strokeRect(x1, y1, x2 - x1, y2 - y1);
+  context.stroke();
   context.restore();
 }
 
@@ -78,8 +108,15 @@ function line(context, ui, x1, y1, x2, y2, colour, width = 1.5, dash = []) {
 }
 
 function dot(context, ui, x, y, radius, colour) {
+  dots(context, ui, [[x, y]], radius, colour);
+}
+
+function dots(context, ui, points, radius, colour) {
   context.beginPath();
-  context.arc(x, y, radius * ui.u, 0, 2 * Math.PI);
+  for (const [x, y] of points) {
+    context.moveTo(x + radius * ui.u, y);
+    context.arc(x, y, radius * ui.u, 0, 2 * Math.PI);
+  }
   context.fillStyle = colour;
   context.fill();
   context.lineWidth = 1.2 * ui.u;
@@ -92,9 +129,12 @@ function cells(context, ui, width, height, rows, columns, paint, words) {
   const [w, h] = [width / columns, height / rows];
   const size = Math.min(13, (0.42 * h) / ui.u);
   for (let i = 0; i < rows; i++) {
-    for (let j = 0; j < columns; j++) {
-      context.fillStyle = paint(i, j);
-      context.fillRect(j * w, i * h, w + 0.5, h + 0.5);
+    const colours = Array.from({ length: columns }, (_, j) => paint(i, j));
+    for (let j = 0, start = 0; j < columns; j++) { // neighbours of one colour are one rectangle
+      if (j + 1 < columns && colours[j + 1] === colours[start]) continue;
+      context.fillStyle = colours[start];
+      context.fillRect(start * w, i * h, (j + 1 - start) * w + 0.5, h + 0.5);
+      start = j + 1;
     }
   }
   if (Math.min(w, h) >= 5) {
