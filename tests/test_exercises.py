@@ -17,6 +17,7 @@ from mrcnn_lite.exercises import exercise
 from mrcnn_lite.exercises.exercise import NOT_ATTEMPTED, RAISED, RIGHT, WRONG, exercises, functions
 from mrcnn_lite.fpn import FPN
 from mrcnn_lite.mask_head import MaskFCN
+from mrcnn_lite.matching import NEGATIVE, sample
 from mrcnn_lite.roi_ops import RoIPooler
 
 FOLDER = Path(exercise.__file__).parent
@@ -96,6 +97,18 @@ def test_chapter_07_says_what_the_package_does():
     logits = ch07.c4_heads.answer(x, classes, masks.deconv.weight, masks.mask_logits.weight)
     torch.testing.assert_close(logits[0], averaged(torch.nn.Identity())(x) @ classes.T)
     torch.testing.assert_close(logits[1], masks(x))
+
+
+def test_chapter_08_samples_as_the_package_does_and_gives_no_diagnosis_away():
+    ch08 = importlib.import_module("mrcnn_lite.exercises.ch08")
+    for good, num_samples in ((90, 64), (5, 64), (0, 16)):
+        best_iou = torch.rand(300, generator=torch.Generator().manual_seed(good)) / 2 + 0.5 * (torch.arange(300) < good)
+        matched = torch.where(best_iou >= 0.5, 0, NEGATIVE)
+        index, keep = sample(matched, num_samples, 0.25, torch.Generator().manual_seed(7))
+        order = torch.rand(300, generator=torch.Generator().manual_seed(7))
+        assert torch.equal(ch08.sample_rois.answer(best_iou, order, num_samples), index[keep])
+    text = ch08.diagnose.judge(lambda: {"A": "no background", "B": "box order"}).text
+    assert text == "diagnose: 1 of 4 letters are right." and "half pixel" not in text
 
 
 def count(module):

@@ -58,7 +58,7 @@ TESTED_IN = {
     "exercises": "test_exercises.py",
     "exercises.exercise": "test_exercises.py",
     **dict.fromkeys(("exercises.ch02", "exercises.ch03", "exercises.ch04"), "test_exercises.py"),
-    **dict.fromkeys(("exercises.ch05", "exercises.ch06", "exercises.ch07"), "test_exercises.py"),
+    **dict.fromkeys(("exercises.ch05", "exercises.ch06", "exercises.ch07", "exercises.ch08"), "test_exercises.py"),
     "__main__": "test_cli.py",
 }
 
