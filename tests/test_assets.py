@@ -10,9 +10,11 @@ import torch
 from PIL import Image
 
 from mrcnn_lite import evaluate, load, open_dataset
+from mrcnn_lite.matching import generators
 
 ASSETS = Path(__file__).parents[1] / "assets"
 sys.path.insert(0, str(ASSETS))
+import broken_runs  # noqa: E402
 import experiments  # noqa: E402
 
 PROTOTYPE = Path(__file__).resolve().parents[2] / "shared" / "prototypes" / "shapes.py"
@@ -114,3 +116,45 @@ def test_fresh_mask_heads_learn_with_either_loss(shapes_model):
             with torch.no_grad():
                 value[steps] = kind.loss(head(crops.features), crops.labels, crops.targets).item()
         assert value[40] < 0.7 * value[2]
+
+
+def test_the_recorded_runs_of_chapter_08_are_those_of_the_script():
+    for name in ("broken_runs", "warmup"):
+        stored = json.loads((ASSETS / f"{name}.json").read_text(encoding="utf-8"))
+        assert stored["command"] == f"python assets/broken_runs.py {name}" and len(stored["commit"]) >= 7
+        if name == "warmup":
+            kinds = [(seed, steps) for seed in broken_runs.SEEDS for steps in (broken_runs.SGD.warmup_steps, 0)]
+            assert [(run["seed"], run["warmup_steps"]) for run in stored["runs"]] == kinds
+            assert all(len(run["loss"]) == broken_runs.WARMUP_STEPS == stored["steps"] for run in stored["runs"])
+            continue
+        assert list(stored["runs"]) == list(broken_runs.BUGS) and stored["steps"] == broken_runs.STEPS
+        for run in stored["runs"].values():
+            assert len(run["losses"]) == 5 and all(
+                len(values) == broken_runs.STEPS for values in run["losses"].values()
+            )
+            assert len(run["seen"]) == broken_runs.SHOWN
+
+
+def test_the_planted_bugs_do_what_they_say():
+    shapes = open_dataset("shapes", length=2, progress=False)
+    pictures = [shapes[i] for i in range(2)]
+    images, targets = zip(*pictures)
+    model = broken_runs.new_model(seed=0)
+    assert (
+        broken_runs.box_order(model, pictures)[0][1]["boxes"].tolist() == targets[0]["boxes"][:, [1, 0, 3, 2]].tolist()
+    )
+    assert broken_runs.healthy(model, pictures) is pictures
+
+    logits = torch.zeros(2, 6, 4, 4, requires_grad=True)
+    broken_runs.wrong_class(model, pictures)
+    model.heads["mask"].mask_loss.loss(logits, torch.tensor([2, 6]), torch.ones(2, 4, 4)).backward()
+    assert logits.grad.abs().amax((2, 3)).nonzero().tolist() == [[0, 2], [1, 0]]  # instead of planes 1 and 5
+
+    broken_runs.no_background(model, pictures)
+    batch, objects = model.prepare(images, targets)
+    proposed = model.propose(model.rpn(model.backbone(batch.images), batch.size), batch, train=True)
+    sampled = model.sample(proposed, objects, generators([0, 1], 2, batch.images.device))
+    assert len(sampled.rois) and (sampled.labels > 0).all() and len(sampled.positive) == len(sampled.rois)
+
+    broken_runs.half_pixel_in_use(model)
+    assert {head.pooler.options["half_pixel"] for head in model.heads.values()} == {False}

@@ -9,9 +9,16 @@ from pathlib import Path
 
 import pytest
 import torch
+import torch.nn.functional as F
 
+from mrcnn_lite.backbone import Bottleneck, norm_layer
+from mrcnn_lite.box_head import averaged
 from mrcnn_lite.exercises import exercise
 from mrcnn_lite.exercises.exercise import NOT_ATTEMPTED, RAISED, RIGHT, WRONG, exercises, functions
+from mrcnn_lite.fpn import FPN
+from mrcnn_lite.mask_head import MaskFCN
+from mrcnn_lite.matching import NEGATIVE, sample
+from mrcnn_lite.roi_ops import RoIPooler
 
 FOLDER = Path(exercise.__file__).parent
 CHAPTERS = [importlib.import_module(f"mrcnn_lite.exercises.{path.stem}") for path in sorted(FOLDER.glob("ch*.py"))]
@@ -56,6 +63,56 @@ def test_each_mistake_is_caught_and_named(found, name, function):
 def test_unusual_right_answers_are_accepted(found, name, function):
     verdict = found.judge(function)
     assert verdict.status == RIGHT, verdict.text
+
+
+def test_chapter_07_says_what_the_package_does():
+    """Its answers are written out for students; here they meet the layers that the networks are made of."""
+    ch07 = importlib.import_module("mrcnn_lite.exercises.ch07")
+    for channels, width, groups, group_width in ch07.block_parameters.cases():
+        with torch.device("meta"):
+            block = Bottleneck(channels, width, 1, norm_layer("frozen_bn"), groups, group_width)
+        assert ch07.block_parameters.answer(channels, width, groups, group_width) == count(block)
+
+    random = torch.Generator().manual_seed(1)
+    block = Bottleneck(32, 8, 1, lambda channels: torch.nn.Identity(), 4, 16)  # inner 4 * (8 * 16 // 64) = 8
+    x = torch.randn(2, 32, 5, 6, generator=random)
+    weights = [layer.weight for layer in (block.conv1, block.conv2, block.conv3)]
+    torch.testing.assert_close(ch07.resnext_block.answer(x, *weights, 4), block(x))
+
+    fpn = FPN([3, 4, 5], 6)
+    maps = [torch.randn(1, c, *size, generator=random) for c, size in ((3, (9, 12)), (4, (5, 6)), (5, (3, 3)))]
+    sums = ch07.top_down.answer([inner(c) for inner, c in zip(fpn.inner_blocks, maps)])
+    for ours, smooth, theirs in zip(sums, fpn.layer_blocks, fpn(maps)):
+        torch.testing.assert_close(smooth(ours), theirs)
+
+    corner, side = torch.rand(500, 2, generator=random) * 500, 2 + torch.rand(500, 2, generator=random) ** 3 * 900
+    boxes = torch.cat([corner, corner + side], 1)
+    pooler = RoIPooler(None, 7, [1 / 4, 1 / 8, 1 / 16, 1 / 32])
+    assert torch.equal(ch07.pyramid_level.answer(boxes), pooler.levels(F.pad(boxes, (1, 0))) + 2)
+
+    x, masks = torch.randn(2, 8, 7, 7, generator=random), MaskFCN(8, (), 4, 3)
+    torch.nn.init.zeros_(masks.deconv.bias)
+    torch.nn.init.zeros_(masks.mask_logits.bias)
+    classes = torch.randn(4, 8, generator=random)
+    logits = ch07.c4_heads.answer(x, classes, masks.deconv.weight, masks.mask_logits.weight)
+    torch.testing.assert_close(logits[0], averaged(torch.nn.Identity())(x) @ classes.T)
+    torch.testing.assert_close(logits[1], masks(x))
+
+
+def test_chapter_08_samples_as_the_package_does_and_gives_no_diagnosis_away():
+    ch08 = importlib.import_module("mrcnn_lite.exercises.ch08")
+    for good, num_samples in ((90, 64), (5, 64), (0, 16)):
+        best_iou = torch.rand(300, generator=torch.Generator().manual_seed(good)) / 2 + 0.5 * (torch.arange(300) < good)
+        matched = torch.where(best_iou >= 0.5, 0, NEGATIVE)
+        index, keep = sample(matched, num_samples, 0.25, torch.Generator().manual_seed(7))
+        order = torch.rand(300, generator=torch.Generator().manual_seed(7))
+        assert torch.equal(ch08.sample_rois.answer(best_iou, order, num_samples), index[keep])
+    text = ch08.diagnose.judge(lambda: {"A": "no background", "B": "box order"}).text
+    assert text == "diagnose: 1 of 4 letters are right." and "half pixel" not in text
+
+
+def count(module):
+    return sum(parameter.numel() for parameter in module.parameters())
 
 
 class double(exercise.Exercise):
