@@ -9,9 +9,9 @@ from __future__ import annotations
 import importlib
 import importlib.metadata
 import platform
-import re
 
 import torch
+from packaging.requirements import Requirement
 
 REPAIR = "install both at once: pip install --upgrade torch torchvision (on Colab: then restart the session)"
 
@@ -22,10 +22,10 @@ def check() -> None:
     Two questions: does torchvision's own requirement hold for this torch, and do its compiled operations load? The
     second finds a torch without CUDA beside a torchvision with it, whose version numbers agree.
     """
-    found, wanted = installed("torch"), requirement(importlib.metadata.requires("torchvision") or [])
-    for sign, version in wanted:
-        if not satisfies(found, sign, version):
-            theirs = f"torchvision {installed('torchvision')} was built for torch {sign}{version}"
+    found = installed("torch")
+    for requirement in map(Requirement, importlib.metadata.requires("torchvision") or []):
+        if requirement.name == "torch" and not requirement.specifier.contains(found, prereleases=True):
+            theirs = f"torchvision {installed('torchvision')} was built for torch {requirement.specifier}"
             raise ImportError(f"{theirs}, but torch is {found}: {REPAIR}")
     try:
         importlib.import_module("torchvision").ops.nms(torch.zeros(1, 4), torch.zeros(1), 0.5)
@@ -40,35 +40,6 @@ def installed(package: str) -> str:
         return importlib.metadata.version(package)
     except importlib.metadata.PackageNotFoundError as error:
         raise ImportError(f"{package} is not installed: {REPAIR}") from error
-
-
-def requirement(requires: list[str]) -> list[tuple[str, str]]:
-    """What a package's metadata ask of torch: ["torch (>=2.14.0)", "numpy"] -> [(">=", "2.14.0")]."""
-    for line in requires:
-        match = re.fullmatch(r"torch\s*\(?\s*((?:[=<>!~]=?=?\s*[\w.+*]+[\s,]*)*)\)?\s*(?:;.*)?", line.strip())
-        if match:
-            return re.findall(r"([=<>!~]=?)\s*([\w.+*]+)", match.group(1))
-    return []
-
-
-def satisfies(found: str, sign: str, wanted: str) -> bool:
-    """Whether version `found` is what `sign` and `wanted` ask for; what stands behind "+" does not count.
-
-    Signs other than ==, >=, >, <=, < are not judged: True.
-    """
-    have, want = numbers(found), numbers(wanted)
-    if sign == "==" and wanted.endswith("*"):
-        return have[: len(want)] == want
-    length = max(len(have), len(want))
-    have, want = (part + [0] * (length - len(part)) for part in (have, want))
-    answers = {"==": have == want, ">=": have >= want, ">": have > want, "<=": have <= want, "<": have < want}
-    return answers.get(sign, True)
-
-
-def numbers(version: str) -> list[int]:
-    """ "2.14.0rc1+cu130" -> [2, 14, 0]."""
-    match = re.match(r"\d+(?:\.\d+)*", version)
-    return [int(part) for part in match.group().split(".")] if match else []
 
 
 def described(device: torch.device) -> str:
