@@ -44,7 +44,8 @@ export function outcomeOf(object, proposals, detections) {
   // What there is for one object: the best overlap of a proposal, and the surest detection on it (IoU of at least 0.5).
   const overlap = Math.max(0, ...proposals.map(({ box }) => iou(box, object.box)));
   const found = detections.find(({ box }) => iou(box, object.box) >= 0.5); // they come best first
-  return { overlap, found, box: found && iou(found.box, object.box), mask: found && maskIoU(found.pixels, object.pixels) };
+  if (!found) return { overlap };
+  return { overlap, found, box: iou(found.box, object.box), mask: maskIoU(found.pixels, object.pixels) };
 }
 
 export function render({ model, el }) {
@@ -179,7 +180,7 @@ function picture(lab) {
       if (lab.picture.complete) context.drawImage(lab.picture, 0, 0, width, height);
       const sure = lab.sure(state);
       if (state.masks) for (const { pixels } of sure) cover(context, ui, pixels, scale);
-      if (state.truth) for (const { box } of lab.objects) outline(context, ui, place(box), ui.ink.ink, { dash: [2, 3] });
+      for (const { box } of state.truth ? lab.objects : []) outline(context, ui, place(box), ui.ink.ink, { dash: [2, 3] });
       if (state.proposals) {
         const best = lab.proposals.slice(0, state.top).reverse(); // the best on top
         for (const { box, score } of best) frameOf(box, ui.ink.orange, 1.6, [], 0.35 + 0.65 * score);
