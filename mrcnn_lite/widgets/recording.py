@@ -148,7 +148,7 @@ def recorded_training(
     target: Mapping[str, Tensor],
     *,
     seed: int = 0,
-    most: int = 8,
+    most: int = 5,
 ) -> dict[str, Any]:
     """A training run at its checkpoints: what each model proposes, would be trained on and detects on one picture.
 

@@ -4,6 +4,7 @@ const IMAGE = 128; // pixels a side
 const LOSSES = ["loss_objectness", "loss_rpn_box_reg", "loss_classifier", "loss_box_reg", "loss_mask"];
 const LAYERS = { truth: "ink", proposals: "orange", rois: "green", detections: "blue", masks: "blue" };
 const PACE = 500; // milliseconds a checkpoint
+const DIGITS = 3; // of a loss
 const AXIS = 0.3; // height of the axis, of a lane's
 const TICKS = [0, 10, 30, 100, 300, 1000, 3000, 10000];
 
@@ -43,7 +44,8 @@ export function outcomeOf(object, proposals, detections) {
   // What there is for one object: the best overlap of a proposal, and the surest detection on it (IoU of at least 0.5).
   const overlap = Math.max(0, ...proposals.map(({ box }) => iou(box, object.box)));
   const found = detections.find(({ box }) => iou(box, object.box) >= 0.5); // they come best first
-  return { overlap, found, box: found && iou(found.box, object.box), mask: found && maskIoU(found.pixels, object.pixels) };
+  if (!found) return { overlap };
+  return { overlap, found, box: iou(found.box, object.box), mask: maskIoU(found.pixels, object.pixels) };
 }
 
 export function render({ model, el }) {
@@ -96,15 +98,20 @@ export function render({ model, el }) {
       make("div", { class: "mw-row" }, playButton(lab),
         slider(ui, "checkpoint", ui.t("checkpoint"),
           { min: 0, max: last, step: 1, show: (k) => ui.t("step", { step: steps[clamp(k, 0, last)] }) }),
-        slider(ui, "top", ui.t("top"), { min: 1, max: 100, step: 1 }),
-        slider(ui, "threshold", ui.t("threshold"), { min: 0.05, max: 0.95, step: 0.05 })),
+        short(slider(ui, "top", ui.t("top"), { min: 1, max: 100, step: 1 })),
+        short(slider(ui, "threshold", ui.t("threshold"), { min: 0.05, max: 0.95, step: 0.05 }))),
       make("div", { class: "mw-row" }, ...Object.entries(LAYERS).map(([key, ink]) => layer(ui, key, ink))),
-      make("div", { class: "mw-grid", style: "grid-template-columns:minmax(0,1fr) minmax(0,1.2fr)" },
+      make("div", { class: "mw-grid", style: "grid-template-columns:minmax(0,1fr) minmax(0,1.25fr)" },
         picture(lab), losses(lab)),
       reading(ui, "outcome", words, { class: "mw-read", style: "margin-top:.7em;height:11em", tabindex: 0,
         role: "region", "aria-label": ui.t("outcome") }),
     ];
   });
+}
+
+function short(field) {
+  field.querySelector("input").style.width = "6em";
+  return field;
 }
 
 function layer(ui, key, ink) {
@@ -139,7 +146,7 @@ function playButton(lab) {
     player.timer = setTimeout(forward, PACE);
     lab.go(player.at);
   };
-  const button = make("button", { class: "mw-button", type: "button", "data-play": true, style: "min-width:6.5em",
+  const button = make("button", { class: "mw-button", type: "button", "data-play": true, style: "min-width:5.4em",
     click: press });
   ui.update(() => {
     const now = calm.matches ? ui.t("next") : player.timer ? ui.t("pause") : ui.t("play");
@@ -173,7 +180,7 @@ function picture(lab) {
       if (lab.picture.complete) context.drawImage(lab.picture, 0, 0, width, height);
       const sure = lab.sure(state);
       if (state.masks) for (const { pixels } of sure) cover(context, ui, pixels, scale);
-      if (state.truth) for (const { box } of lab.objects) outline(context, ui, place(box), ui.ink.ink, { dash: [2, 3] });
+      for (const { box } of state.truth ? lab.objects : []) outline(context, ui, place(box), ui.ink.ink, { dash: [2, 3] });
       if (state.proposals) {
         const best = lab.proposals.slice(0, state.top).reverse(); // the best on top
         for (const { box, score } of best) frameOf(box, ui.ink.orange, 1.6, [], 0.35 + 0.65 * score);
@@ -185,7 +192,8 @@ function picture(lab) {
       }
       if (!state.detections) return;
       for (const one of [...sure].reverse()) outline(context, ui, place(one.box), ui.ink.blue, { width: 3 });
-      for (const one of [...sure].reverse()) tag(context, ui, named(one), place(one.box), width);
+      const taken = []; // by names: the surer ones come first
+      for (const one of sure) tag(context, ui, named(one), place(one.box), width, height, taken);
     },
   });
 }
@@ -205,11 +213,15 @@ function cover(context, ui, pixels, scale) {
   context.restore();
 }
 
-function tag(context, ui, words, [x1, y1], width) {
-  // A name at a box's upper left corner, on paper.
+function tag(context, ui, words, [x1, y1, , y2], width, height, taken) {
+  // A name on paper above a box's left corner, or below it where another name stands; nowhere where both are taken.
   const size = 13;
   const [wide, high] = [(widthOf(context, words, 650) * size + 8) * ui.u, 17 * ui.u];
-  const [x, y] = [clamp(x1, 0, Math.max(width - wide, 0)), Math.max(y1 - high, 0)];
+  const x = clamp(x1, 0, Math.max(width - wide, 0));
+  const free = (y) => !taken.some(([left, top, right]) => x < right && left < x + wide && Math.abs(top - y) < high);
+  const y = [clamp(y1 - high, 0, height - high), clamp(y2, 0, height - high)].find(free);
+  if (y === undefined) return;
+  taken.push([x, y, x + wide]);
   context.fillStyle = ui.ink.paper;
   context.fillRect(x, y, wide, high);
   text(context, ui, words, x + 4 * ui.u, y + high / 2, { size, align: "left", weight: 650, colour: ui.ink.blue });
@@ -222,7 +234,7 @@ function losses(lab) {
   const stretched = (step) => 0.02 + 0.96 * (Math.log1p(step / 10) / Math.log1p(steps.at(-1) / 10));
   const lanes = LOSSES.length + AXIS;
   const on = surface(ui, {
-    ratio: 1.05,
+    ratio: 0.85,
     label: (state) => ui.t("curves_label", { step: lab.step(state) }),
     draw: (context, width, height, state) => {
       const high = height / lanes;
@@ -260,6 +272,7 @@ function losses(lab) {
     const away = steps.map((step) => Math.abs(stretched(step) - x));
     return away.indexOf(Math.min(...away));
   };
+  const told = (loss) => loss.toFixed(DIGITS);
   const cursor = handle(ui, on, {
     label: (state) => ui.t("cursor", { step: lab.step(state) }),
     place: () => [0, 0, 1, 1],
@@ -269,14 +282,13 @@ function losses(lab) {
   });
   cursor.style.touchAction = "pan-y"; // across is ours, up and down scrolls the page
   cursor.style.cursor = "ew-resize";
-  const rows = LOSSES.map((name) => make("div", { style: "min-width:0;align-self:center" },
-    make("div", { style: "line-height:1.2" }, ui.t(name)),
-    reading(ui, name, () => `— ${lab.now.batches[name].toFixed(3)}\n○ ${lab.now.own[name].toFixed(3)}`,
-      { class: "mw-quiet", style: "white-space:pre;line-height:1.25" })));
+  const rows = LOSSES.map((name) => make("div", { style: "min-width:0;align-self:center;font-size:.9em;line-height:1.2" },
+    ui.t(name), reading(ui, name, () => `— ${told(lab.now.batches[name])}  ○ ${told(lab.now.own[name])}`,
+      { class: "mw-quiet", style: "white-space:pre" })));
   on.style.gridArea = `1 / 2 / ${LOSSES.length + 2} / 3`;
   const sizes = `grid-template-rows:repeat(${LOSSES.length},minmax(0,1fr)) minmax(0,${AXIS}fr)`;
   return make("div", { style: "min-width:0" },
-    make("div", { style: `display:grid;column-gap:.6em;grid-template-columns:7.4em minmax(0,1fr);${sizes}` },
+    make("div", { style: `display:grid;column-gap:.6em;grid-template-columns:9.6em minmax(0,1fr);${sizes}` },
       ...rows, make("div", { class: "mw-caption mw-quiet" }, ui.t("axis")), on),
     make("div", { class: "mw-caption mw-quiet", style: "margin-top:.3em" }, ui.t("legend")));
 }

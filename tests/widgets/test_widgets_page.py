@@ -15,7 +15,7 @@ from mrcnn_lite.widgets.source import HERE, NAMES, Options, read, state_of
 
 LARGEST_PICTURE = 45_000  # bytes: it is stored twice in each output
 LARGEST_DATA = 20_000
-LARGEST_OF = {"training_replay_data": 60_000}  # a whole training run
+LARGEST_OF = {"training_replay_data": 70_000}  # a whole training run
 
 
 class Tags(HTMLParser):

@@ -135,12 +135,13 @@ def test_the_recorded_run_hangs_together(maker):
         first, last = (steps[k - 1], steps[k]) if k else (0, 1)
         for name, curve in stored["curves"].items():
             mean = values_of(curve)[0, first:last].mean()
-            assert float(mean) == pytest.approx(checkpoint["batches"][name], abs=(curve["high"] - curve["low"]) / 255)
+            rounding = (curve["high"] - curve["low"]) / 255 / 2 + 0.0011  # of the curve's bytes, its ends, the mean
+            assert float(mean) == pytest.approx(checkpoint["batches"][name], abs=rounding)
         candidates = torch.cat([128 * proposals_of(checkpoint)[:, :4].float(), objects])
         overlap = boxes.iou(candidates[checkpoint["rois"]], objects).amax(1)
         assert (overlap[: checkpoint["positives"]] > 0.45).all() and (overlap[checkpoint["positives"] :] < 0.55).all()
         scores = [one["score"] for one in checkpoint["detections"]]
-        assert scores == sorted(scores, reverse=True) and len(scores) == min(checkpoint["detected"], 8)
+        assert scores == sorted(scores, reverse=True) and len(scores) == min(checkpoint["detected"], 5)
         assert all(pixels_of(one["mask"]).any(0).sum() <= 1 + one["box"][2] - one["box"][0] for one in
                    checkpoint["detections"])  # fmt: skip
 
