@@ -14,47 +14,63 @@
 # %% [markdown]
 # # 07 · Backbones and heads: C4 and FPN
 #
+# [![Open this chapter in Google Colab](https://colab.research.google.com/assets/colab-badge.svg)](https://colab.research.google.com/github/mrcnn-lite/mrcnn_lite/blob/main/notebooks/07_backbones_and_heads.ipynb)
+#
 # **After this notebook you can** trace every tensor of both networks of Figure 4 · tell C4's 14 × 14 from FPN's · count the
 # parameters of a ResNet and of a ResNeXt block by hand · build the top-down path of the FPN and say from which level a box is
 # cropped · say what C4 and FPN cost, and where.
 #
 # **You need** notebooks 05 and 06. **Paper:** *Mask R-CNN* ([arXiv 1703.06870](https://arxiv.org/abs/1703.06870)), section 3
 # ("Network Architecture"), Figure 4, Table 2a; *FPN* ([1612.03144](https://arxiv.org/abs/1612.03144)), section 3 and eq. 1;
-# *ResNeXt* ([1611.05431](https://arxiv.org/abs/1611.05431)), Table 1. **Time:** 75 minutes; it runs in less than one.
+# *ResNeXt* ([1611.05431](https://arxiv.org/abs/1611.05431)), Table 1.
+#
+# **Time:** 25 minutes to read, 70 for the exercises; about a minute to run on two CPU cores, on a Colab T4 about as long (an estimate, not measured).
 
-# %% tags=["nbval-ignore-output"]
+# %% setup=true tags=["nbval-ignore-output"]
+# The same in every chapter (notebooks/setup_cell.py). On your own machine it installs nothing.
+import importlib.util
 import subprocess
 import sys
 from pathlib import Path
 
-REPOSITORY = "https://github.com/mrcnn-lite/mrcnn_lite"  # as in pyproject.toml; a test holds the two equal
+REPOSITORY = "https://github.com/mrcnn-lite/mrcnn_lite"
+if "google.colab" in sys.modules:
+    if not Path("mrcnn_lite").exists():  # what pip finds there already, torch above all, stays: floors and no pins
+        subprocess.run(["git", "clone", "--quiet", "--depth", "1", REPOSITORY, "mrcnn_lite"], check=True)
+        subprocess.run([sys.executable, "-m", "pip", "install", "--quiet", "-e", "mrcnn_lite"], check=True)
+    sys.path.insert(0, "mrcnn_lite")  # before the folder of that name, which Python would take for the package
+if importlib.util.find_spec("mrcnn_lite") is None:
+    raise ModuleNotFoundError("mrcnn_lite is not installed in this kernel: `python3 course.py lab` does it")
 
-if "google.colab" in sys.modules and not Path("mrcnn_lite").exists():
-    subprocess.run(["git", "clone", "--quiet", "--depth", "1", REPOSITORY, "mrcnn_lite"], check=True)
-    subprocess.run([sys.executable, "-m", "pip", "install", "--quiet", "-e", "mrcnn_lite"], check=True)
-    sys.path.insert(0, "mrcnn_lite")  # pip's link is read when Python starts; this one has started
+import torch
 
+from mrcnn_lite import installation
+from mrcnn_lite.devices import choose_device
+
+installation.check()  # torch and torchvision belong together
+ASSETS = next(p for p in (Path("assets"), Path("../assets"), Path("mrcnn_lite/assets")) if p.exists())
+torch.set_num_threads(1)  # one thread: a busy neighbour can make two many times slower than one
+device = choose_device()
+print(installation.described(device))
+
+# %%
 import inspect
 import time
 from functools import partial
 
-import torch
 from matplotlib.figure import Figure
 from torch import Tensor, nn
 
 import mrcnn_lite as m
-from mrcnn_lite import backbone, fpn, roi_ops
+from mrcnn_lite import backbone, fpn, roi_ops, widgets
 from mrcnn_lite.exercises import ch07 as ex
+from mrcnn_lite.exercises import quiz
 from mrcnn_lite.info import describe
 from mrcnn_lite.visualize import show
-from mrcnn_lite.widgets import show as show_widget
 
-torch.set_num_threads(1)
 BLUE, ORANGE, GREEN, GREY = "#0072b2", "#d55e00", "#009e73", "#767676"  # told apart by colour-blind readers too
 PICTURE = (800, 1344)  # height and width of the network's input: a picture of 800 x 1333, padded to a multiple of 32
-print(
-    f"torch {torch.__version__}; shapes are traced without numbers, on torch's meta device: no GPU, hardly any memory"
-)
+print("Shapes are traced without numbers, on torch's meta device: no GPU, hardly any memory")
 
 
 # %% [markdown]
@@ -436,10 +452,10 @@ assert of_mask["convolution 4"] == [128, 256, 14, 14] and of_mask["masks"] == [1
 # So there are **two 14 × 14**, and they have nothing to do with each other: C4's is the *result*, its masks are 14 × 14; FPN's is
 # the *crop*, its masks are 28 × 28.
 #
-# Click through four networks; press "C4's cost" and "12.8 million":
+# Click through four networks; press `C4's cost` and `12.8 million`:
 
 # %%
-show_widget("architecture", state="deconv")
+widgets.show("architecture", state="deconv")
 
 # %% [markdown]
 # ## What it costs
@@ -586,15 +602,15 @@ assert whole["r50-c4"] > whole["r50-fpn"]
 #
 # ## What the paper reports and what we measured
 #
-# | | mask AP, paper (Table 2a) | parameters, here | GMAC, here |
+# | | mask AP, paper | parameters, here | GMAC, here |
 # | --- | --- | --- | --- |
-# | ResNet-50-C4 | 30.3 | 35.9 M | 414 |
-# | ResNet-101-C4 | 32.7 | 54.9 M | 494 |
-# | ResNet-50-FPN | 33.6 | 44.3 M | 269 |
-# | ResNet-101-FPN | 35.4 | 63.3 M | 348 |
-# | ResNeXt-101-FPN (64 × 4d here) | 36.7 | 102.1 M | 513 |
+# | ResNet-50-C4 | 30.3 (Table 2a) | 35.9 M | 414 |
+# | ResNet-101-C4 | 32.7 (Table 2a) | 54.9 M | 494 |
+# | ResNet-50-FPN | 33.6 (Table 2a) | 44.3 M | 269 |
+# | ResNet-101-FPN | 35.4 (Table 2a) | 63.3 M | 348 |
+# | ResNeXt-101-FPN (64 × 4d here) | 36.7 (Table 2a) | 102.1 M | 513 |
 #
-# FPN instead of C4 is worth 3.3 points at ResNet-50 *and* cheaper; ResNet-101 instead of ResNet-50 is worth 1.8 to 2.4 points.
+# FPN instead of C4 is worth 3.3 points (Table 2a) at ResNet-50 *and* cheaper; ResNet-101 instead of ResNet-50 is worth 1.8 to 2.4 points.
 # The accuracy at COCO's size is not measured here: that takes 8 GPUs for one to two days.
 
 # %%
@@ -607,6 +623,7 @@ told = {
 }
 for name, (millions, macs) in told.items():
     assert round(networks[name].parameters / 1e6, 1) == millions and round(networks[name].macs / 1e9) == macs
+    print(f"{name}: {networks[name].parameters / 1e6:.1f} M parameters, {networks[name].macs / 1e9:.0f} GMAC")
 layer = networks["R50-FPN"].part("box head").steps[2]
 print(
     f"of the parameters of FPN's box head {layer.parameters / networks['R50-FPN'].part('box head').parameters:.0%} are in the first FC"
@@ -616,7 +633,12 @@ print(f"R101: C4 computes {ratio:.1f} times as much as FPN; the paper's times: {
 assert round(ratio, 1) == 1.4
 
 # %% [markdown]
-# <!-- quiz -->
+# ## Five questions
+#
+# Nobody sees your answers; each is explained.
+
+# %%
+quiz("07")
 
 # %% [markdown]
 # ## Recap
