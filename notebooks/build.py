@@ -21,6 +21,7 @@ from nbclient import NotebookClient
 from mrcnn_lite.exercises import exercise
 
 HERE = Path(__file__).parent
+WIDGET_VIEW = "application/vnd.jupyter.widget-view+json"  # a reference to something in a kernel that is gone
 STARS = {1: "easy", 2: "medium", 3: "hard"}
 
 
@@ -56,12 +57,18 @@ def as_text(notebook: nbformat.NotebookNode) -> str:
 def run(notebook: nbformat.NotebookNode) -> nbformat.NotebookNode:
     """Execute a notebook and take out what changes from run to run."""
     NotebookClient(notebook, timeout=600, resources={"metadata": {"path": str(HERE)}}).execute()
+    return cleaned(notebook)
+
+
+def cleaned(notebook: nbformat.NotebookNode) -> nbformat.NotebookNode:
+    """Without times, versions and widgets: of those the pictures stay, which every reader can show without a kernel."""
     notebook.metadata.pop("widgets", None)
     notebook.metadata.pop("language_info", None)
     for cell in notebook.cells:
         cell.metadata.pop("execution", None)
         for output in cell.get("outputs", []):
             output.get("metadata", {}).pop("execution", None)
+            output.get("data", {}).pop(WIDGET_VIEW, None)
     return notebook
 
 

@@ -35,6 +35,17 @@ def test_outputs_are_there_small_and_clean(text):
     assert all(cell.execution_count for cell in code) and any(cell.outputs for cell in code)
     assert not [output for cell in code for output in cell.outputs if output.output_type == "error"]
     assert not [cell.metadata for cell in notebook.cells if "execution" in cell.metadata]
+    assert not [output for cell in code for output in cell.outputs if build.WIDGET_VIEW in output.get("data", {})]
+
+
+def test_of_widgets_the_picture_is_stored():
+    notebook = nbformat.v4.new_notebook(metadata={"widgets": {"state": {}}})
+    shown = {build.WIDGET_VIEW: {"model_id": "1"}, "image/png": "AAAA", "text/plain": "a panel"}
+    outputs = [nbformat.v4.new_output("execute_result", shown, execution_count=1)]
+    notebook.cells = [nbformat.v4.new_code_cell("panel", outputs=outputs)]
+    cleaned = build.cleaned(notebook)
+    assert "widgets" not in cleaned.metadata
+    assert cleaned.cells[0].outputs[0].data == {"image/png": "AAAA", "text/plain": "a panel"}
 
 
 @pytest.mark.parametrize("text", TEXTS, ids=lambda path: path.stem)

@@ -59,6 +59,7 @@ TESTED_IN = {
     "exercises.exercise": "test_exercises.py",
     **dict.fromkeys(("exercises.ch02", "exercises.ch03", "exercises.ch04"), "test_exercises.py"),
     **dict.fromkeys(("exercises.ch05", "exercises.ch06"), "test_exercises.py"),
+    "widgets.panels": "test_panel_frame.py",
     "__main__": "test_cli.py",
 }
 
