@@ -167,7 +167,7 @@ def show(picture: Any, alt: str) -> None:
         file = io.BytesIO()
     # 128 colours: a quarter of the bytes, and a notebook stays small enough to be shown on the web.
     Image.fromarray(picture).quantize(128).save(file, format="PNG", optimize=True)
-    display(Shown(file.getvalue(), alt=alt))
+    display(Shown(file.getvalue(), metadata={"alt": alt}))  # WHY not alt=: unknown to Colab's IPython 7
 
 
 def to_pixels(image: Any) -> np.ndarray:
