@@ -4,12 +4,13 @@
     python3 course.py demo            trains a small Mask R-CNN and names a picture of what it sees
     python3 course.py test            everything: style, types, tests, notebooks
     python3 course.py gpu             demo, parity tests and benchmarks on a CUDA device
+    python3 course.py colab           every notebook with the versions that Google Colab has, in .venv-colab
     python3 course.py setup           only makes (or brings up to date) the environment in .venv
 
 What follows the command goes to the program behind it: `demo --peer torchvision`, `lab --no-browser`.
-`test -k roi_ops` runs pytest alone; `gpu --only benchmarks` runs one part; `gpu --wheels DIR` adds packages
-that were carried along. `python3 course.py --here COMMAND` makes no .venv and stays in the interpreter that
-it is started with (conda, Colab).
+`test -k roi_ops` runs pytest alone; `colab notebooks/05_roi_align.ipynb` runs that notebook; `gpu --only
+benchmarks` runs one part; `gpu --wheels DIR` adds packages that were carried along. `python3 course.py --here
+COMMAND` makes no .venv and stays in the interpreter that it is started with (conda, Colab).
 
 Standard library only, for Linux, macOS and Windows. Python 3.8 can still parse it, so that an old Python
 gets a sentence instead of a syntax error. Read `main` first, then `environment`, then the command you want.
@@ -36,6 +37,8 @@ ROOT = Path(__file__).resolve().parent
 VENV = ROOT / ".venv"
 EXTRAS = "notebooks,logs,test"
 OLDEST_PYTHON = (3, 10)
+NBVAL = ["--nbval", "--nbval-current-env", "--nbval-cell-timeout", "120"]
+NBVAL += ["--nbval-sanitize-with", "tests/nbval_sanitize.cfg"]
 MOST_WORKERS = 8  # that run tests side by side: each takes 2 GB of memory at times
 NEEDED_GB = 8 if sys.platform == "linux" else 4  # on Linux torch brings its CUDA libraries, GPU or not: 5.5 GB
 
@@ -66,7 +69,7 @@ class Problem(Exception):
 
 
 def main(arguments: list[str]) -> int:
-    commands = {"lab": lab, "demo": demo, "test": test, "gpu": gpu, "setup": setup}
+    commands = {"lab": lab, "demo": demo, "test": test, "gpu": gpu, "colab": colab, "setup": setup}
     here = arguments[:1] == ["--here"]
     command, *rest = arguments[1 if here else 0 :] or ["--help"]
     if command in ("-h", "--help", "help"):
@@ -112,10 +115,10 @@ def environment() -> Path:
     return python
 
 
-def fingerprint(version: str) -> str:
+def fingerprint(version: str, what: str = EXTRAS, files: Iterable[str] = ("pyproject.toml", "constraints.txt")) -> str:
     """A digest of all that decides what stands in .venv: two files, the Python, the extras, the place."""
-    digest = hashlib.sha256(f"{version} {EXTRAS} {ROOT}".encode())
-    for name in ("pyproject.toml", "constraints.txt"):
+    digest = hashlib.sha256(f"{version} {what} {ROOT}".encode())
+    for name in files:
         digest.update((ROOT / name).read_bytes())
     return digest.hexdigest()
 
@@ -211,8 +214,7 @@ def test(here: bool, arguments: list[str]) -> int:
     # A worker a core, each with one thread; a file's tests stay together, since they share what they prepare.
     report.pytest("tests", "-n", str(min(os.cpu_count() or 1, MOST_WORKERS)), "--dist", "loadfile", "tests")
     if any((ROOT / "notebooks").rglob("*.ipynb")):
-        nbval = ["--nbval", "--nbval-current-env", "--nbval-cell-timeout", "120"]
-        report.pytest("notebooks", *nbval, "--nbval-sanitize-with", "tests/nbval_sanitize.cfg", "notebooks")
+        report.pytest("notebooks", *NBVAL, "notebooks")
     return report.close()
 
 
@@ -229,6 +231,63 @@ def prepare_browser() -> None:
     else:
         how = "sudo " + " ".join(install_chromium) if debian else "install Chromium or Chrome"
         say(f"No Chromium: the browser tests will be skipped. To run them: {how}")
+
+
+# ------------------------------------------------------------------------------------------------------------
+# colab: what a student meets who opens a notebook there, but for Colab's own page and its first cell's download
+# ------------------------------------------------------------------------------------------------------------
+
+COLAB_VENV = ROOT / ".venv-colab"
+COLAB_PYTHON = "3.13"
+COLAB_VERSIONS = "tests/colab_constraints.txt"
+COLAB_HAS = ["ipykernel", "ipywidgets", "anywidget", "scikit-image", "scipy"]  # beyond what the package asks for
+COLAB_TESTED_WITH = ["pytest", "pytest-timeout", "hypothesis", "nbval"]  # not Colab's, and of any version
+COLAB_TESTS = ("test_panel_frame.py", "test_proposals_panel.py", "test_roi_features_panel.py", "test_training_panel.py")
+
+
+def colab(here: bool, arguments: list[str]) -> int:
+    python = Path(sys.executable) if here else colab_environment()
+    report = Report(python, {**os.environ, "OMP_NUM_THREADS": "1"})
+    report.pytest("notebooks", *NBVAL, *(arguments or ["notebooks"]))
+    if not arguments:
+        report.pytest("panels", *(f"tests/widgets/{name}" for name in COLAB_TESTS))
+    return report.close()
+
+
+def colab_environment() -> Path:
+    """The interpreter of .venv-colab, made anew when anything that decides what stands in it has changed."""
+    python = COLAB_VENV / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
+    state_file = COLAB_VENV / STATE
+    if state_file.exists() and state_file.read_text() == colab_fingerprint(version_of(python)):
+        return python
+
+    uv = [environment(), "-m", "uv"]  # the other environment has it
+    check_machine()
+    say(f"Making .venv-colab: a few minutes, once; up to {NEEDED_GB} GB of disk.")
+    if COLAB_VENV.exists():
+        shutil.rmtree(str(COLAB_VENV))
+    if run([*uv, "venv", "--quiet", "--python", python_like_colabs(), COLAB_VENV]) != 0:
+        say(f"There is no Python {COLAB_PYTHON}, which is Colab's: this one is taken instead.")
+        if run([*uv, "venv", "--quiet", "--python", sys.executable, COLAB_VENV]) != 0:
+            raise Problem(f"uv could not make {COLAB_VENV}: its own words stand above.")
+    variables = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
+    what = ["-e", ROOT, *COLAB_HAS, *COLAB_TESTED_WITH, "-c", ROOT / COLAB_VERSIONS]
+    if run([*uv, "pip", "install", "--python", python, "--compile-bytecode", *what], env=variables) != 0:
+        raise Problem(INSTALLATION_FAILED)
+    state_file.write_text(colab_fingerprint(version_of(python)))
+    return python
+
+
+def colab_fingerprint(version: str) -> str:
+    return fingerprint(version, " ".join([*COLAB_HAS, *COLAB_TESTED_WITH]), ("pyproject.toml", COLAB_VERSIONS))
+
+
+def python_like_colabs() -> str:
+    """The path of a Python of Colab's version, in the search path or pyenv's folder; else the version alone: uv knows
+    more places, and can fetch one."""
+    pyenv = Path(os.environ.get("PYENV_ROOT") or Path.home() / ".pyenv") / "versions"
+    found = [shutil.which(f"python{COLAB_PYTHON}"), *pyenv.glob(f"{COLAB_PYTHON}.*/bin/python")]
+    return next((str(p) for p in found if p and version_of(Path(p)) == COLAB_PYTHON), COLAB_PYTHON)
 
 
 # ------------------------------------------------------------------------------------------------------------

@@ -45,9 +45,10 @@ class Fakes:
     def run(self, command, **options) -> int:
         words = [str(word) for word in command]
         self.commands.append(words)
-        if "venv" in words:
+        failed = self.failing is not None and self.failing in words
+        if "venv" in words and not failed:
             self.make_python()
-        return int(self.failing is not None and self.failing in words)
+        return int(failed)
 
     def version_of(self, python: Path) -> str:
         return "3.12" if Path(python).exists() else ""
@@ -238,7 +239,7 @@ def test_a_small_disk_is_refused_with_figures(fakes, monkeypatch):
 def called(monkeypatch) -> list:
     """The commands replaced by a record of how they were called."""
     calls: list = []
-    for name in ("lab", "demo", "test", "gpu", "setup"):
+    for name in ("lab", "demo", "test", "gpu", "colab", "setup"):
         monkeypatch.setattr(course, name, lambda here, rest, name=name: calls.append((name, here, rest)) or 7)
     return calls
 
@@ -261,12 +262,12 @@ def test_the_command_line(called, line, expected):
 def test_help(called, capsys, line):
     assert course.main(line.split()) == 0
     text = capsys.readouterr().out
-    assert all(f"course.py {name}" in text for name in ("lab", "demo", "test", "gpu", "setup"))
+    assert all(f"course.py {name}" in text for name in ("lab", "demo", "test", "gpu", "colab", "setup"))
     assert called == []
 
 
 def test_an_unknown_command_lists_the_known_ones(called):
-    with pytest.raises(course.Problem, match=r"'tset'.*lab, demo, test, gpu, setup"):
+    with pytest.raises(course.Problem, match=r"'tset'.*lab, demo, test, gpu, colab, setup"):
         course.main(["tset"])
 
 
@@ -317,6 +318,81 @@ def test_chromium_is_installed_only_where_that_asks_nobody(fakes, monkeypatch, c
     course.prepare_browser()
     assert [command[0] for command in fakes.commands] == started
     assert said in capsys.readouterr().out
+
+
+# Colab's versions
+
+
+@pytest.fixture
+def colab_fakes(fakes, monkeypatch) -> Fakes:
+    """A finished .venv, so that what is started is for .venv-colab."""
+    (fakes.root / "tests").mkdir()
+    (fakes.root / course.COLAB_VERSIONS).write_text("torch==2.11.0")
+    course.environment()
+    fakes.venv = fakes.root / ".venv-colab"
+    monkeypatch.setattr(course, "COLAB_VENV", fakes.venv)
+    monkeypatch.setattr(course, "python_like_colabs", lambda: "python-of-colab")
+    fakes.commands.clear()
+    return fakes
+
+
+def test_an_environment_of_colabs_versions_is_made_once(colab_fakes):
+    assert course.colab_environment() == colab_fakes.python
+    made, install = colab_fakes.commands
+    assert made[1:4] == ["-m", "uv", "venv"] and made[-2:] == ["python-of-colab", str(colab_fakes.venv)]
+    assert str(colab_fakes.root / course.COLAB_VERSIONS) in install and "ipywidgets" in install
+    assert str(colab_fakes.root) in install and "jupyterlab" not in install  # Colab has its own page
+    colab_fakes.commands.clear()
+    assert course.colab_environment() == colab_fakes.python and colab_fakes.commands == []
+
+
+def test_other_versions_make_it_anew(colab_fakes):
+    course.colab_environment()
+    (colab_fakes.venv / "rubbish").touch()
+    (colab_fakes.root / course.COLAB_VERSIONS).write_text("torch==2.12.0")
+    course.colab_environment()
+    assert not (colab_fakes.venv / "rubbish").exists()
+
+
+def test_without_colabs_python_this_one_is_taken(colab_fakes, capsys):
+    colab_fakes.failing = "python-of-colab"
+    course.colab_environment()
+    assert [command[6] for command in colab_fakes.started("venv")] == ["python-of-colab", sys.executable]
+    assert f"no Python {course.COLAB_PYTHON}" in capsys.readouterr().out
+
+
+def test_a_failed_installation_of_colabs_versions_is_tried_again(colab_fakes):
+    colab_fakes.failing = "pip"
+    with pytest.raises(course.Problem, match="same command again"):
+        course.colab_environment()
+    colab_fakes.failing = None
+    course.colab_environment()
+    assert colab_fakes.state == course.colab_fingerprint("3.12")
+
+
+def test_colab_runs_every_notebook_and_the_panels_or_what_it_is_told(fakes, capsys):
+    assert course.colab(True, []) == 0
+    notebooks, panels = fakes.commands
+    assert notebooks[-1] == "notebooks" and "--nbval" in notebooks
+    assert [Path(p).name for p in panels if p.endswith(".py")] == list(course.COLAB_TESTS)
+    fakes.commands.clear()
+    assert course.colab(True, ["notebooks/03_rpn_and_nms.ipynb"]) == 0
+    (only,) = fakes.commands
+    assert only[-1] == "notebooks/03_rpn_and_nms.ipynb"
+    here = Path(__file__).parent
+    assert all((here / "widgets" / name).exists() for name in course.COLAB_TESTS)
+
+
+def test_colabs_python_is_found_in_pyenvs_folder(tmp_path, monkeypatch):
+    python = tmp_path / "versions" / f"{course.COLAB_PYTHON}.7" / "bin" / "python"
+    python.parent.mkdir(parents=True)
+    python.touch()
+    monkeypatch.setenv("PYENV_ROOT", str(tmp_path))
+    monkeypatch.setattr(course.shutil, "which", lambda name: "a-shim-that-does-not-start")
+    monkeypatch.setattr(course, "version_of", lambda path: course.COLAB_PYTHON if path == python else "")
+    assert course.python_like_colabs() == str(python)
+    python.unlink()
+    assert course.python_like_colabs() == course.COLAB_PYTHON
 
 
 # Running and reporting, with real programs

@@ -33,8 +33,8 @@ def required() -> list[Requirement]:
     return [Requirement(text) for text in [*PROJECT["dependencies"], *extras]]
 
 
-def pins() -> list[Requirement]:
-    lines = (ROOT / "constraints.txt").read_text(encoding="utf-8").splitlines()
+def pins(file: str = "constraints.txt") -> list[Requirement]:
+    lines = (ROOT / file).read_text(encoding="utf-8").splitlines()
     return [Requirement(line) for line in lines if line.strip() and not line.startswith("#")]
 
 
@@ -84,6 +84,20 @@ def test_constraints_pin_every_requirement_above_its_floor(python, platform):
         assert version in requirement.specifier, f"{requirement} but {requirement.name}=={version}"
 
 
+def test_colabs_versions_are_above_the_floors():
+    pinned = {pin.name: pin.specifier for pin in pins(course.COLAB_VERSIONS)}
+    needed = [*PROJECT["dependencies"], *course.COLAB_HAS]
+    floors = {requirement.name.lower(): requirement for requirement in required()}
+    for name in (Requirement(text).name.lower() for text in needed):
+        (version,) = (part.version for part in pinned[name])
+        assert version in floors[name].specifier, f"{floors[name]}, but Colab has {version}"
+
+
+def test_colabs_versions_name_no_place():
+    assert all(re.fullmatch("==[^,]+", str(pin.specifier)) for pin in pins(course.COLAB_VERSIONS))
+    assert "://" not in (ROOT / course.COLAB_VERSIONS).read_text(encoding="utf-8")
+
+
 def test_constraints_name_no_place():
     assert all(pin.url is None and re.fullmatch("==[^,]+", str(pin.specifier)) for pin in pins())
     assert not re.search("://|^-|@", (ROOT / "constraints.txt").read_text(encoding="utf-8"), re.MULTILINE)
@@ -106,7 +120,7 @@ def test_readme_puts_the_two_commands_first():
 def test_readme_names_only_course_commands_that_exist():
     named = set(re.findall(r"course\.py (?:--here )?([a-z]\w*)", README))
     assert {"demo", "test"} <= named
-    assert named <= {"lab", "demo", "test", "gpu", "setup"}
+    assert named <= {"lab", "demo", "test", "gpu", "colab", "setup"}
 
 
 def test_paths_in_the_readme_exist():
