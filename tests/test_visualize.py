@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import base64
+import io
+
 import numpy as np
 import pytest
 import torch
 from PIL import Image
 
-from mrcnn_lite.visualize import contact_sheet, draw, save_png, side_by_side, to_pixels
+from mrcnn_lite.visualize import contact_sheet, draw, save_png, show, side_by_side, to_pixels
 
 NAMES = ("background", "circle", "square")
 
@@ -181,3 +184,13 @@ def test_a_picture_is_written_whole_or_not_at_all(tmp_path, monkeypatch):
         save_png(np.ones((4, 5, 3), dtype=np.uint8), path)
     assert path.read_bytes() == before
     assert list(tmp_path.iterdir()) == [path]
+
+
+def test_show_puts_the_picture_and_its_text_into_a_notebooks_output(monkeypatch):
+    display = pytest.importorskip("IPython.display")
+    shown = []
+    monkeypatch.setattr(display, "display", shown.append)
+    show(np.zeros((4, 6, 3), np.uint8), "a black rectangle")
+    data, metadata = shown[0]._repr_mimebundle_()
+    assert Image.open(io.BytesIO(base64.b64decode(data["image/png"]))).size == (6, 4)
+    assert metadata == {"image/png": {"alt": "a black rectangle"}}
