@@ -57,10 +57,7 @@ class TrainingPanel(Panel):
         if not LEAST_RATE <= lr <= MOST_RATE:
             raise ValueError(f"lr: {lr}, expected {LEAST_RATE} to {MOST_RATE}")
         self.model, self.dataset, self.batch_size, self.seed = model, dataset, batch_size, seed
-        previous = _OWNERS.get(model, lambda: None)()
-        if previous is not None:
-            previous.stop()
-        _OWNERS[model] = weakref.ref(self)
+        self._take_model()
         self.first_state = copy.deepcopy(model.state_dict())
         self.history: list[Step] = []
         self.thread: threading.Thread | None = None
@@ -90,6 +87,7 @@ class TrainingPanel(Panel):
     def start(self) -> None:
         """Train on, from where the weights are, until `stop`. Nothing happens if it trains already."""
         if not self.running:
+            self._take_model()
             self.asked_to_stop.clear()
             self.thread = threading.Thread(target=self._train, name="training_panel", daemon=True)
             self.button.description, self.button.icon = "Stop", "stop"
@@ -164,6 +162,13 @@ class TrainingPanel(Panel):
         total = sum(last[name] for name in chosen)
         summed = f"sum of the {len(chosen)} that are on {total:.4f}" if chosen else "none is on: measured, not trained"
         return figure, f"{words}; {summed}. Learning rate {lr:.2g}."
+
+    def _take_model(self) -> None:
+        """Stop another panel that trains the same model."""
+        owner = _OWNERS.get(self.model, lambda: None)()
+        if owner is not None and owner is not self:
+            owner.stop()
+        _OWNERS[self.model] = weakref.ref(self)
 
     def _train(self) -> None:
         """The thread's work: steps by what the controls stand at, a picture from time to time."""

@@ -147,6 +147,9 @@ def test_a_second_panel_on_the_model_stops_the_first(panel, model, shapes):
     panel.start()
     second = training_panel(model, shapes)
     assert not panel.running and not second.running
+    second.start()
+    panel.start()
+    assert panel.running and not second.running
 
 
 def test_a_batch_or_a_rate_that_does_not_fit_is_refused(model, shapes):
