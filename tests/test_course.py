@@ -552,7 +552,7 @@ def test_everything_that_is_carried_is_importable_here():
 def test_the_gpu_parts_import_nothing_but_what_is_carried():
     """Where torch and torchvision are all there is, --wheels must bring the rest (but a notebook's own)."""
     brought = (
-        {"torch", "torchvision", "numpy", "PIL", "IPython", "anywidget", "traitlets"}
+        {"torch", "torchvision", "numpy", "PIL", "IPython", "anywidget", "ipywidgets", "traitlets"}
         | set(course.CARRIED)
         | set(sys.stdlib_module_names)
     )
