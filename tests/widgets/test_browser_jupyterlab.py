@@ -106,9 +106,9 @@ def lab(tmp_path_factory) -> Iterator[str]:
             server.wait(30)
 
 
-def opened(browser: Any, home: str, notebook: str) -> tuple[Any, list[str]]:
+def opened(browser: Any, home: str, notebook: str, height: int = 1000) -> tuple[Any, list[str]]:
     """A page with a notebook, all other addresses refused, and the list of what the page complains of."""
-    page = browser.new_context(viewport={"width": 1400, "height": 1000}).new_page()
+    page = browser.new_context(viewport={"width": 1400, "height": height}).new_page()
     page.set_default_timeout(WAIT)
     complaints: list[str] = []
     page.on("pageerror", lambda error: complaints.append(str(error)))
@@ -187,7 +187,7 @@ def changed(page: Any, image: Any, action: Callable[[], None]) -> str:
 
 def test_panels(lab, browser):
     """Each panel's picture is there, changes when a slider moves, and Python knows of it; training starts and stops."""
-    page, complaints = opened(browser, lab, "panels.ipynb")
+    page, complaints = opened(browser, lab, "panels.ipynb", height=3600)  # all of it: JupyterLab draws what is in sight
     run_all(page)
     page.locator(".jp-OutputArea-output", has_text="steps 0 []").wait_for()
     panels = []
