@@ -37,7 +37,7 @@ ROOT = Path(__file__).resolve().parent
 VENV = ROOT / ".venv"
 EXTRAS = "notebooks,logs,test"
 OLDEST_PYTHON = (3, 10)
-NBVAL = ["--nbval", "--nbval-current-env", "--nbval-cell-timeout", "120"]
+NBVAL = ["--nbval", "--nbval-current-env", "--nbval-cell-timeout", "300"]
 NBVAL += ["--nbval-sanitize-with", "tests/nbval_sanitize.cfg"]
 MOST_WORKERS = 8  # that run tests side by side: each takes 2 GB of memory at times
 NEEDED_GB = 8 if sys.platform == "linux" else 4  # on Linux torch brings its CUDA libraries, GPU or not: 5.5 GB

@@ -552,19 +552,17 @@ def test_everything_that_is_carried_is_importable_here():
 def test_the_gpu_parts_import_nothing_but_what_is_carried():
     """Where torch and torchvision are all there is, --wheels must bring the rest (but a notebook's own)."""
     brought = (
-        {"torch", "torchvision", "numpy", "PIL", "IPython", "anywidget", "traitlets"}
+        {"torch", "torchvision", "numpy", "PIL", "IPython", "anywidget", "ipywidgets", "traitlets"}
         | set(course.CARRIED)
         | set(sys.stdlib_module_names)
     )
     own = {"mrcnn_lite", "course"} | {path.stem for path in (course.ROOT / "benchmarks").glob("*.py")}
     files = [*(course.ROOT / "mrcnn_lite").rglob("*.py"), *(course.ROOT / "benchmarks").glob("*.py")]
     files += [course.ROOT / "tests" / "conftest.py", *map(Path, course.parity_tests())]
-    foreign = set()
+    known, foreign = brought | own, set()
     for path in files:
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
             names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
             names += [node.module] if isinstance(node, ast.ImportFrom) and node.module and not node.level else []
-            foreign |= {(path.name, name.split(".")[0]) for name in names} - {
-                (path.name, known) for known in brought | own
-            }
+            foreign |= {(path.name, top) for top in (name.split(".")[0] for name in names) if top not in known}
     assert not foreign

@@ -64,7 +64,7 @@ class ProposalsPanel(Panel):
             for box in self.objects.cpu().numpy():
                 draw_rectangle(canvas, box * self.scale, OBJECT, line=3.5)
         for box, score in reversed(list(zip(boxes.cpu().numpy(), scores.tolist()))):  # the best lie on top
-            draw_rectangle(canvas, box * self.scale, PROPOSAL, line=1.5, alpha=0.3 + 0.7 * score)
+            draw_rectangle(canvas, box * self.scale, PROPOSAL, line=1.8, alpha=0.3 + 0.7 * score)
         candidates = sum(min(top_k, size) for size in self.output.level_sizes)
         words = f"{candidates} anchors taken, {len(boxes)} proposals kept"
         if len(boxes):

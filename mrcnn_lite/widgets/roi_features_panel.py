@@ -75,7 +75,8 @@ class RoIFeaturesPanel(Panel):
         scale = pooler.scales[self.level]
         rounded = scale_boxes(snap_to_cells(rois, scale)[:, 1:] / scale, new, old)[0]
         feature, values = self.features[self.level][0, channel], self.crop[channel]
-        figure = Figure(figsize=(9.2, 3.3), layout="constrained")
+        figure = Figure(figsize=(9.2, 3.3))
+        figure.subplots_adjust(left=0.04, right=0.99, bottom=0.08, top=0.9, wspace=0.14)
         left, middle, right = figure.subplots(1, 3)
         left.imshow(self.pixels, extent=(0, old[1], old[0], 0))
         reach = (feature.shape[1] / scale * old[1] / new[1], feature.shape[0] / scale * old[0] / new[0])

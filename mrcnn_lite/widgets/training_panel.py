@@ -152,7 +152,7 @@ class TrainingPanel(Panel):
         for name, colour, style in zip(self.names, COLOURS, STYLES):
             values = smoothed([step.losses[name] for step in history])
             axes.plot(values, color=colour, linestyle=style, label=name if on[name] else f"{name} (off)", linewidth=1.8)
-        axes.set(xlabel="step", ylabel="loss, running mean", ylim=(0, None))
+        axes.set(xlabel="step", ylabel="loss, running mean", yscale="log")
         axes.legend(frameon=False, loc="center left", bbox_to_anchor=(1, 0.5))
         chosen = [name for name in self.names if on[name]]
         if not history:
