@@ -330,7 +330,7 @@ print("spread of the last 40 steps, in shares of their mean:", {name: round(floa
 #   more positives.
 # - **classifier** falls late: it needs the crops.
 # - **mask** comes from ln 2 and ends at a third of it: a border is a row of pixels about which nobody can be sure.
-# - From batch to batch the curves vary by 14 to 46 % of their mean. Compare means, never two steps.
+# - From batch to batch the curves vary by 13 to 46 % of their mean. Compare means, never two steps.
 #
 # And: the losses of two runs can be compared only if the RoIs are sampled alike. The score that counts is AP, on other pictures.
 # `losses` works in `eval()` too, so a validation loss is one call; torchvision's model ignores targets there without a word.
