@@ -116,8 +116,8 @@ class TrainingPanel(Panel):
         pictures = self.pictures(step)
         images, targets = zip(*(self.dataset[i] for i in pictures))
         device = next(self.model.parameters()).device
-        images = [image.to(device) for image in images]
-        return self.model.losses(images, targets, seeds=[mix(self.seed, step, i) for i in pictures])
+        seeds = [mix(self.seed, step, i) for i in pictures]
+        return self.model.losses([image.to(device) for image in images], targets, seeds)
 
     def pictures(self, step: int) -> tuple[int, ...]:
         """The data set's indices in a step: every picture once an epoch, in an order of its own."""
