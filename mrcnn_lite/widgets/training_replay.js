@@ -180,7 +180,8 @@ function picture(lab) {
       if (lab.picture.complete) context.drawImage(lab.picture, 0, 0, width, height);
       const sure = lab.sure(state);
       if (state.masks) for (const { pixels } of sure) cover(context, ui, pixels, scale);
-      for (const { box } of state.truth ? lab.objects : []) outline(context, ui, place(box), ui.ink.ink, { dash: [2, 3] });
+      const truth = state.truth ? lab.objects : [];
+      for (const { box } of truth) outline(context, ui, place(box), ui.ink.ink, { dash: [2, 3] });
       if (state.proposals) {
         const best = lab.proposals.slice(0, state.top).reverse(); // the best on top
         for (const { box, score } of best) frameOf(box, ui.ink.orange, 1.6, [], 0.35 + 0.65 * score);
@@ -282,7 +283,8 @@ function losses(lab) {
   });
   cursor.style.touchAction = "pan-y"; // across is ours, up and down scrolls the page
   cursor.style.cursor = "ew-resize";
-  const rows = LOSSES.map((name) => make("div", { style: "min-width:0;align-self:center;font-size:.9em;line-height:1.2" },
+  const small = "min-width:0;align-self:center;font-size:.9em;line-height:1.2";
+  const rows = LOSSES.map((name) => make("div", { style: small },
     ui.t(name), reading(ui, name, () => `— ${told(lab.now.batches[name])}  ○ ${told(lab.now.own[name])}`,
       { class: "mw-quiet", style: "white-space:pre" })));
   on.style.gridArea = `1 / 2 / ${LOSSES.length + 2} / 3`;
