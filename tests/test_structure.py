@@ -29,7 +29,7 @@ LAYERS = {
     4: "weights data canvas detections devices info",
     4.25: "coco_checks",
     4.3: "coco_results",
-    4.5: "torchvision_models visualize evaluation",
+    4.5: "torchvision_models visualize evaluation average_precision",
     5: "prediction training",
     6: "cli demo exercises widgets",
     6.5: "__main__",
@@ -58,7 +58,7 @@ TESTED_IN = {
     "exercises": "test_exercises.py",
     "exercises.exercise": "test_exercises.py",
     **dict.fromkeys(("exercises.ch02", "exercises.ch03", "exercises.ch04"), "test_exercises.py"),
-    **dict.fromkeys(("exercises.ch05", "exercises.ch06"), "test_exercises.py"),
+    **dict.fromkeys(("exercises.ch01", "exercises.ch05", "exercises.ch06", "exercises.ch09"), "test_exercises.py"),
     "__main__": "test_cli.py",
 }
 
