@@ -14,51 +14,66 @@
 # %% [markdown]
 # # 08 · Training it
 #
+# [![Open this chapter in Google Colab](https://colab.research.google.com/assets/colab-badge.svg)](https://colab.research.google.com/github/mrcnn-lite/mrcnn_lite/blob/main/notebooks/08_training.ipynb)
+#
 # **After this notebook you can** assemble the five losses and say what each should be at the start · draw the RoIs 1 : 3 · overfit
 # one picture before anything else · read each curve · diagnose four broken runs · write the learning rate with its warm-up, and
 # scale it to another batch · stop a run and go on with it.
 #
 # **You need** notebooks 03, 04 and 06. **Paper:** *Mask R-CNN* ([arXiv 1703.06870](https://arxiv.org/abs/1703.06870)), section 3
 # (the loss), section 3.1 "Training", appendix B; warm-up and linear scaling: Goyal et al. 2017
-# ([1706.02677](https://arxiv.org/abs/1706.02677)). **Time:** 90 minutes; it runs in two.
+# ([1706.02677](https://arxiv.org/abs/1706.02677)).
+#
+# **Time:** 35 minutes to read, 65 for the exercises; about two minutes to run on two CPU cores, on a Colab T4 about as long (an estimate, not measured).
 
-# %% tags=["nbval-ignore-output"]
+# %% setup=true tags=["nbval-ignore-output"]
+# The same in every chapter (notebooks/setup_cell.py). On your own machine it installs nothing.
+import importlib.util
 import subprocess
 import sys
 from pathlib import Path
 
-REPOSITORY = "https://github.com/mrcnn-lite/mrcnn_lite"  # as in pyproject.toml; a test holds the two equal
+REPOSITORY = "https://github.com/mrcnn-lite/mrcnn_lite"
+if "google.colab" in sys.modules:
+    if not Path("mrcnn_lite").exists():  # what pip finds there already, torch above all, stays: floors and no pins
+        subprocess.run(["git", "clone", "--quiet", "--depth", "1", REPOSITORY, "mrcnn_lite"], check=True)
+        subprocess.run([sys.executable, "-m", "pip", "install", "--quiet", "-e", "mrcnn_lite"], check=True)
+    sys.path.insert(0, "mrcnn_lite")  # before the folder of that name, which Python would take for the package
+if importlib.util.find_spec("mrcnn_lite") is None:
+    raise ModuleNotFoundError("mrcnn_lite is not installed in this kernel: `python3 course.py lab` does it")
 
-if "google.colab" in sys.modules and not Path("mrcnn_lite").exists():
-    subprocess.run(["git", "clone", "--quiet", "--depth", "1", REPOSITORY, "mrcnn_lite"], check=True)
-    subprocess.run([sys.executable, "-m", "pip", "install", "--quiet", "-e", "mrcnn_lite"], check=True)
-    sys.path.insert(0, "mrcnn_lite")  # pip's link is read when Python starts; this one has started
+import torch
 
+from mrcnn_lite import installation
+from mrcnn_lite.devices import choose_device
+
+installation.check()  # torch and torchvision belong together
+ASSETS = next(p for p in (Path("assets"), Path("../assets"), Path("mrcnn_lite/assets")) if p.exists())
+torch.set_num_threads(1)  # one thread: a busy neighbour can make two many times slower than one
+device = choose_device()
+print(installation.described(device))
+
+# %%
 import json
 import math
 import tempfile
 
 import numpy as np
-import torch
 from matplotlib.figure import Figure
 from torch import Tensor
 
 import mrcnn_lite as m
-from mrcnn_lite import backbone, matching, roi_ops
+from mrcnn_lite import backbone, matching, roi_ops, widgets
 from mrcnn_lite.config import Training
 from mrcnn_lite.data.wrappers import Subset
 from mrcnn_lite.exercises import ch08 as ex
+from mrcnn_lite.exercises import quiz
 from mrcnn_lite.training import memory, schedule, validation_loss
 from mrcnn_lite.visualize import contact_sheet, draw, show
 
-torch.set_num_threads(1)
 COLOURS = ["#0072b2", "#d55e00", "#009e73", "#cc79a7", "#767676"]  # told apart by colour-blind readers too
-ASSETS = next(p for p in (Path("assets"), Path("../assets"), Path("mrcnn_lite/assets")) if p.exists())
 sys.path.append(str(ASSETS))
 import broken_runs
-
-device = "a GPU" if torch.cuda.is_available() else "the CPU"
-print(f"torch {torch.__version__} on {device}; with a GPU the run in the middle is a real one, without it is a record")
 
 # %% [markdown]
 # ## Five losses, one number
@@ -100,6 +115,7 @@ assert all(value - 0.1 < first[name] < value + 0.6 for name, value in expected.i
 # weight; all others count 1, as in the paper, where all do. Return the weighted sum. A weight for a part that is not
 # there (a network without masks) is no mistake and changes nothing.
 
+
 # %% exercise="total_loss"
 def total_loss(losses: dict[str, Tensor], weights: dict[str, float]) -> Tensor:
     """losses: name -> a number; weights: name -> its weight, 1 if it has none -> the weighted sum."""
@@ -121,6 +137,7 @@ ex.total_loss.check(total_loss)
 # all others are negative. Draw `num_samples`: at most a **quarter** positive, the rest negative, and fewer if there are
 # not enough. The draw is random; `order [P]` are the random numbers, and who has a larger one comes first. Return the
 # indices: the positives, then the negatives, each by falling `order`.
+
 
 # %% exercise="sample_rois"
 def sample_rois(best_iou: Tensor, order: Tensor, num_samples: int) -> Tensor:
@@ -167,6 +184,7 @@ assert empty["loss_mask"] == empty["loss_box_reg"] == empty["loss_rpn_box_reg"] 
 # 2. During the first `warmup_steps` steps the rate is **also** multiplied by a ramp from `warmup_factor` at step 0 to
 # 1.
 
+
 # %% exercise="learning_rate"
 def learning_rate(settings: Training, step: int, fraction: float) -> float:
     """settings; step: how many steps are done; fraction: the part of the run that is over -> the learning rate."""
@@ -204,6 +222,7 @@ show(
 # **Another batch size.** The paper's recipe is for 16 images a step: learning rate 0.02, 160,000 steps, divided by 10
 # at 120,000. You have room for `batch_size` images. Keep the number of *pictures seen*, and scale the learning rate
 # linearly (Goyal et al. 2017): give (learning rate, steps, step of the drop), the steps as whole numbers.
+
 
 # %% exercise="recipe"
 def recipe(batch_size: int) -> tuple[float, int, int]:
@@ -343,7 +362,11 @@ print(f"loss on 16 held-out pictures: {once['loss']:.2f}; called again, the same
 assert once == again  # the sampling is seeded by the picture's number
 
 # %% [markdown]
-# <!-- training_replay -->
+# **Watch a run.** A real one, kept at 25 moments: press `end`, then go back step by step with the arrow keys. Which comes first, the
+# proposals or the masks?
+
+# %%
+widgets.show("training_replay")
 
 # %% [markdown]
 # ## Four broken runs
@@ -408,7 +431,13 @@ show(
 
 
 # %% [markdown]
-# <!-- training_panel -->
+# **Disturb a run.** With a kernel, this trains a model while you move the learning rate or switch a loss off. Press Start; at 0.02 it
+# falls apart.
+
+# %% tags=["nbval-ignore-output"]
+from mrcnn_lite.widgets.panels import training_panel
+
+training_panel(m.build_model(m.Config.tiny()), m.open_dataset("shapes", length=200, progress=False))
 
 # %% [markdown] exercise="diagnose"
 # ### Exercise: `diagnose` (hard, 15 minutes)
@@ -416,6 +445,7 @@ show(
 # **What is wrong with A, B, C and D?** Look at the curves, the table and the pictures above, and name the bug of each
 # run: `"box order"` (boxes as y1, x1, y2, x2), `"half pixel"` (trained with it, used without), `"wrong class"` (the
 # mask loss on another class's plane), `"no background"` (only positive RoIs are sampled). Give a dictionary of letters.
+
 
 # %% exercise="diagnose"
 def diagnose() -> dict[str, str]:
@@ -564,6 +594,7 @@ show(
 # and gives `gradients[i]`, the gradient of the **mean** loss of *its* RoIs. What is the gradient of the mean over
 # **all** RoIs, which the whole batch would have given?
 
+
 # %% exercise="accumulated"
 def accumulated(gradients: list[Tensor], counts: list[int]) -> Tensor:
     """gradients of the parts' mean losses, counts of their RoIs -> gradient of the mean over all RoIs."""
@@ -668,8 +699,14 @@ assert same
 # | RoIs a picture | 64 (C4), 512 (FPN), 1 : 3 | 32, 1 : 3 |
 # | all parts together instead of the RPN first | + 0.6 mask AP, + 1.2 box AP (appendix B) | together; not compared |
 # | warm-up | not in the paper; 500 steps in its code | no effect shown |
+
+# %% [markdown]
+# ## Five questions
 #
-# <!-- quiz -->
+# Nobody sees your answers; each is explained.
+
+# %%
+quiz("08")
 
 # %% [markdown]
 # ## Recap

@@ -29,7 +29,7 @@ LAYERS = {
     4: "weights data canvas detections devices info installation notebooks",
     4.25: "coco_checks",
     4.3: "coco_results",
-    4.5: "torchvision_models visualize evaluation",
+    4.5: "torchvision_models visualize evaluation average_precision",
     5: "prediction training",
     6: "cli demo exercises widgets",
     6.5: "__main__",
