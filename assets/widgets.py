@@ -26,7 +26,6 @@ from mrcnn_lite.widgets.source import Options, read, state_of
 HERE = Path(__file__).parent
 SHOWN = 4  # of the held-out shapes
 WIDTH = 940  # pixels of the pictures
-LARGEST_PICTURE = 45_000  # bytes
 ARCHITECTURES = ("r50-c4", "r50-fpn", "r101-fpn", "x101-fpn")
 BROWSER = ["--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run"]
 
@@ -153,10 +152,7 @@ def take_pictures(names: list[str]) -> None:
             page.locator("[data-ready]").wait_for()
             sheet = Image.open(io.BytesIO(page.locator("[data-ready]").screenshot())).convert("RGB")
             with atomic(WIDGETS / f"{name}.png") as file:
-                for colours in (32, 20):  # the fewer where a noisy picture would be too large
-                    sheet.quantize(colours, dither=Image.Dither.NONE).save(file, format="PNG", optimize=True)
-                    if Path(file).stat().st_size < LARGEST_PICTURE:
-                        break
+                sheet.quantize(32, dither=Image.Dither.NONE).save(file, format="PNG", optimize=True)
             print(f"{name}.png: {sheet.width} x {sheet.height}, {(WIDGETS / f'{name}.png').stat().st_size} bytes")
         browser.close()
 
