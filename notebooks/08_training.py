@@ -128,13 +128,14 @@ ex.total_loss.check(total_loss)
 # %% [markdown]
 # ## Which RoIs are trained on?
 #
-# Of the proposals of a picture nearly all are background. A quarter of the sampled ones may be positive, at IoU 0.5 or more.
+# Of the proposals of a picture nearly all are background. A quarter of the sampled ones may be positive, at IoU 0.5 or
+# more (section 3.1).
 
 # %% [markdown] exercise="sample_rois"
 # ### Exercise: `sample_rois` (medium, 15 minutes)
 #
-# **Which RoIs are trained on?** `best_iou [P]` is each proposal's IoU with its best object; 0.5 and more is positive,
-# all others are negative. Draw `num_samples`: at most a **quarter** positive, the rest negative, and fewer if there are
+# **Which RoIs are trained on?** `best_iou [P]` is each proposal's IoU with its best object; `0.5` and more is
+# positive, all others are negative. Draw `num_samples`: at most a **quarter** positive, the rest negative, and fewer if there are
 # not enough. The draw is random; `order [P]` are the random numbers, and who has a larger one comes first. Return the
 # indices: the positives, then the negatives, each by falling `order`.
 
@@ -180,7 +181,7 @@ assert empty["loss_mask"] == empty["loss_box_reg"] == empty["loss_rpn_box_reg"] 
 # ### Exercise: `learning_rate` (medium, 15 minutes)
 #
 # **The learning rate of one step.** `settings` is the package's `Training`: "step" schedules divide by 10 at each of
-# `milestones` (fractions of the run, 0.75 for the paper's 120k of 160k), "cosine" ones follow (1 + cos(π · fraction)) /
+# `milestones` (fractions of the run, `0.75` for the paper's 120k of 160k), "cosine" ones follow (1 + cos(π · fraction)) /
 # 2. During the first `warmup_steps` steps the rate is **also** multiplied by a ramp from `warmup_factor` at step 0 to
 # 1.
 
@@ -234,8 +235,8 @@ ex.recipe.check(recipe)
 # Stuck? ex.recipe.hint(), and at the end ex.recipe.solution()
 
 # %% [markdown]
-# "Loss is NaN" on one GPU has this cause more often than any other: 0.02 is for **16** pictures a step. With two it is 0.0025. (The
-# paper itself, for ResNeXt: one picture a GPU, learning rate 0.01.)
+# "Loss is NaN" on one GPU has this cause more often than any other: 0.02 is for **16** pictures a step. With two it is `0.0025`. (The
+# paper itself, for ResNeXt: one picture a GPU, learning rate 0.01, section 3.1.)
 #
 # ## First of all: overfit one picture
 #
@@ -341,7 +342,7 @@ print(
 )
 assert peak > 5
 wobble = {name: np.std(values[-40:]) / np.mean(values[-40:]) for name, values in healthy.items()}
-print("spread of the last 40 steps, in shares of their mean:", {name: round(float(v), 2) for name, v in wobble.items()})
+print("spread of the last 40 steps, in shares of their mean:", {name: f"{v:.0%}" for name, v in wobble.items()})
 
 # %% [markdown]
 # - **objectness** falls first: it only has to tell object from background.
@@ -349,7 +350,7 @@ print("spread of the last 40 steps, in shares of their mean:", {name: round(floa
 #   more positives.
 # - **classifier** falls late: it needs the crops.
 # - **mask** comes from ln 2 and ends at a third of it: a border is a row of pixels about which nobody can be sure.
-# - From batch to batch the curves vary by 13 to 46 % of their mean. Compare means, never two steps.
+# - From batch to batch the curves vary by 13% to 46% of their mean. Compare means, never two steps.
 #
 # And: the losses of two runs can be compared only if the RoIs are sampled alike. The score that counts is AP, on other pictures.
 # `losses` works in `eval()` too, so a validation loss is one call; torchvision's model ignores targets there without a word.
@@ -365,7 +366,7 @@ assert once == again  # the sampling is seeded by the picture's number
 # **Watch a run.** A real one, kept at 25 moments: press `end`, then go back step by step with the arrow keys. Which comes first, the
 # proposals or the masks?
 
-# %%
+# %% tags=["picture-only", "nbval-ignore-output"]
 widgets.show("training_replay")
 
 # %% [markdown]

@@ -665,8 +665,6 @@ show(figure, "Bars of the mask AP that comes back when one thing is replaced by 
 # | overhead of the mask branch | about 20 % (section 3.1) | not measured |
 # | box AP, mask AP | 39.8, 37.1 (Tables 3 and 1: ResNeXt-101-FPN, COCO test-dev) | shapes: the table above |
 # | AP from scratch | | equal to pycocotools to 1e-6, on shapes and on COCO |
-#
-# ## Five questions
 
 # %% [markdown]
 # ## Five questions
@@ -675,7 +673,8 @@ show(figure, "Bars of the mask AP that comes back when one thing is replaced by 
 
 # %%
 quiz("09")
-#
+
+# %% [markdown]
 # ## Recap
 #
 # - Boxes first, masks on the best 100 refined boxes: the plane of the *predicted* class, resized, then thresholded at 0.5.

@@ -112,7 +112,8 @@ def renew_light_cells(notebook: nbformat.NotebookNode, old: nbformat.NotebookNod
         cell.outputs = before.outputs
     light = [cell for cell in code if LIGHT.fullmatch(cell.source)]
     small = nbformat.v4.new_notebook(metadata=notebook.metadata)
-    small.cells = [nbformat.v4.new_code_cell(source) for source in (LIGHT_IMPORTS, *(cell.source for cell in light))]
+    small.cells = [nbformat.v4.new_code_cell(LIGHT_IMPORTS)]
+    small.cells += [nbformat.v4.new_code_cell(cell.source, metadata=cell.metadata) for cell in light]
     for cell, done in zip(light, run(small).cells[1:]):
         cell.outputs = done.outputs
     for number, cell in enumerate(code, 1):  # as if all had run in a row

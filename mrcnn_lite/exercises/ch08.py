@@ -86,7 +86,7 @@ there (a network without masks) is no mistake and changes nothing.
 
 class sample_rois(Exercise):
     text = """
-**Which RoIs are trained on?** `best_iou [P]` is each proposal's IoU with its best object; 0.5 and more is positive,
+**Which RoIs are trained on?** `best_iou [P]` is each proposal's IoU with its best object; `0.5` and more is positive,
 all others are negative. Draw `num_samples`: at most a **quarter** positive, the rest negative, and fewer if there are
 not enough. The draw is random; `order [P]` are the random numbers, and who has a larger one comes first. Return the
 indices: the positives, then the negatives, each by falling `order`.
@@ -180,7 +180,7 @@ def drawn(best_iou, order, num_samples, most, negative):
 class learning_rate(Exercise):
     text = """
 **The learning rate of one step.** `settings` is the package's `Training`: "step" schedules divide by 10 at each of
-`milestones` (fractions of the run, 0.75 for the paper's 120k of 160k), "cosine" ones follow (1 + cos(π · fraction)) /
+`milestones` (fractions of the run, `0.75` for the paper's 120k of 160k), "cosine" ones follow (1 + cos(π · fraction)) /
 2. During the first `warmup_steps` steps the rate is **also** multiplied by a ramp from `warmup_factor` at step 0 to
 1.
 """

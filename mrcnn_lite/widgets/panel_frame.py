@@ -7,6 +7,7 @@ Read next: `proposals_panel.py`, the shortest.
 
 from __future__ import annotations
 
+import base64
 import html
 import io
 from collections.abc import Callable, Mapping, Sequence
@@ -77,7 +78,8 @@ class Panel:
     def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> tuple[dict[str, Any], dict[str, Any]]:
         """The widget, and for those who can't show it the picture and the words; Jupyter picks what it can."""
         view = {"version_major": 2, "version_minor": 0, "model_id": self.widget.model_id}
-        data = {WIDGET_VIEW: view, "image/png": self.picture.value, "text/plain": f"{self.alt} {self.words}"}
+        picture = base64.b64encode(self.picture.value).decode()  # as a message holds it: not every kernel turns bytes
+        data = {WIDGET_VIEW: view, "image/png": picture, "text/plain": f"{self.alt} {self.words}"}
         return data, {"image/png": {"alt": self.alt}}
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import io
 
 import numpy as np
@@ -48,7 +49,7 @@ def test_an_error_is_said_and_kept_and_the_next_move_mends_it(panel):
 def test_every_frontend_finds_something_it_can_show(panel):
     data, metadata = panel._repr_mimebundle_()
     assert data[WIDGET_VIEW]["model_id"] == panel.widget.model_id
-    assert pixel(data["image/png"]) == 10 and metadata["image/png"]["alt"] == panel.alt
+    assert pixel(base64.b64decode(data["image/png"])) == 10 and metadata["image/png"]["alt"] == panel.alt
     assert data["text/plain"] == f"{panel.alt} level <10>"
 
 
