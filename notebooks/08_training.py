@@ -134,8 +134,8 @@ ex.total_loss.check(total_loss)
 # %% [markdown] exercise="sample_rois"
 # ### Exercise: `sample_rois` (medium, 15 minutes)
 #
-# **Which RoIs are trained on?** `best_iou [P]` is each proposal's IoU with its best object; `0.5` and more is
-# positive, all others are negative. Draw `num_samples`: at most a **quarter** positive, the rest negative, and fewer if there are
+# **Which RoIs are trained on?** `best_iou [P]` is each proposal's IoU with its best object; `0.5` and more is positive,
+# all others are negative. Draw `num_samples`: at most a **quarter** positive, the rest negative, and fewer if there are
 # not enough. The draw is random; `order [P]` are the random numbers, and who has a larger one comes first. Return the
 # indices: the positives, then the negatives, each by falling `order`.
 
