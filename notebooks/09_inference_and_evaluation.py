@@ -290,7 +290,7 @@ widgets.show("precision_recall")
 #
 # **AP of one class at one threshold.** `right [N]` says of each detection, **best score first**, whether it is a hit;
 # `count` is how many objects there are. After n detections, h of them hits: precision h / n, recall h / count. At each of
-# the 101 recalls 0, 0.01, … 1 take the **best precision at that recall or a higher one**, 0 where no detection gets so
+# the 101 recalls `0, 0.01, … 1` take the **best precision at that recall or a higher one**, 0 where no detection gets so
 # far; AP is their mean.
 
 
@@ -335,7 +335,7 @@ show(
 # %% [markdown]
 # ## AP, AP50, AP75
 #
-# COCO takes ten thresholds, 0.50, 0.55, … 0.95, computes AP of each class at each, and takes the mean of all: that is **AP**, without a
+# COCO takes ten thresholds, `0.50, 0.55, … 0.95`, computes AP of each class at each, and takes the mean of all: that is **AP**, without a
 # number. (It is *not* "AP above 0.5", and that 0.5 has nothing to do with two others: the mask's threshold, and the IoU from
 # which a RoI is positive in training.)
 
@@ -343,7 +343,7 @@ show(
 # ### Exercise: `loose_boxes` (medium, 15 minutes)
 #
 # **AP50 high and AP75 low, on purpose.** Move each of the true `boxes [G, 4]` to the right until its IoU with where it
-# was is exactly `iou` (between 0 and 1). A detector that answers so has, for iou = 0.62, an AP50 of 1 and an AP75 of 0.
+# was is exactly `iou` (between 0 and 1). A detector that answers so has, for `iou = 0.62`, an AP50 of 1 and an AP75 of 0.
 # And what AP?
 
 

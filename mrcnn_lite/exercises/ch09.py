@@ -256,7 +256,7 @@ class average_precision(Exercise):
     text = """
 **AP of one class at one threshold.** `right [N]` says of each detection, **best score first**, whether it is a hit;
 `count` is how many objects there are. After n detections, h of them hits: precision h / n, recall h / count. At each of
-the 101 recalls 0, 0.01, … 1 take the **best precision at that recall or a higher one**, 0 where no detection gets so
+the 101 recalls `0, 0.01, … 1` take the **best precision at that recall or a higher one**, 0 where no detection gets so
 far; AP is their mean.
 """
     minutes, difficulty = 20, 3
@@ -342,7 +342,7 @@ far; AP is their mean.
 class loose_boxes(Exercise):
     text = """
 **AP50 high and AP75 low, on purpose.** Move each of the true `boxes [G, 4]` to the right until its IoU with where it
-was is exactly `iou` (between 0 and 1). A detector that answers so has, for iou = 0.62, an AP50 of 1 and an AP75 of 0.
+was is exactly `iou` (between 0 and 1). A detector that answers so has, for `iou = 0.62`, an AP50 of 1 and an AP75 of 0.
 And what AP?
 """
     minutes, difficulty = 15, 2
