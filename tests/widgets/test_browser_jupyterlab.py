@@ -116,7 +116,8 @@ def opened(browser: Any, home: str, notebook: str, height: int = 1000) -> tuple[
     page.route(
         lambda url: not url.startswith((home, "data:", "blob:", home.replace("http", "ws"))), lambda r: r.abort()
     )
-    page.goto(f"{home}/lab/tree/{notebook}?token=widgets")
+    # In a workspace of its own: JupyterLab would open again, and perhaps in front, what the page before had open.
+    page.goto(f"{home}/lab/workspaces/{Path(notebook).stem}/tree/{notebook}?token=widgets")
     return page, complaints
 
 
