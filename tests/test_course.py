@@ -553,6 +553,8 @@ def test_the_gpu_parts_import_nothing_but_what_is_carried():
     """Where torch and torchvision are all there is, --wheels must bring the rest (but a notebook's own)."""
     brought = (
         {"torch", "torchvision", "numpy", "PIL", "IPython", "anywidget", "ipywidgets", "traitlets"}
+        | {"nbformat", "nbclient", "scipy"}  # a notebook's own too: where notebooks run, they are
+        | {"playwright"}  # of benchmarks/widgets.py, which needs a browser and no GPU
         | set(course.CARRIED)
         | set(sys.stdlib_module_names)
     )
