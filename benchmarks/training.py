@@ -1,7 +1,8 @@
 """Training: the demo with our model and with torchvision's of the same size, same budget, same evaluation.
 
     python benchmarks/training.py --search            the learning rate of each model: six runs
-    python benchmarks/training.py --seeds 0 1 2       the comparison: two runs a seed
+    python benchmarks/training.py --seeds 0 1 2       the comparison: two runs a seed, at the best rates
+    python benchmarks/training.py --rate 0.002 --seeds 0 1 2        the same, at this rate for both
     python benchmarks/training.py                     only the tables of what is there
     python benchmarks/training.py --data nuclei --minutes 20 --seeds 0
 
@@ -145,6 +146,7 @@ def main(arguments: list[str] | None = None) -> None:
     options_parser.add_argument(
         "--search-minutes", type=float, help="of training a run of the search; default --minutes"
     )
+    options_parser.add_argument("--rate", type=float, help="the learning rate of both models, whatever a search found")
     options = options_parser.parse_args(arguments)
     minutes = 0.2 if options.quick else options.minutes
     search_minutes = minutes if options.quick else options.search_minutes or minutes
@@ -154,7 +156,7 @@ def main(arguments: list[str] | None = None) -> None:
         for rate in RATES:
             for kind in KINDS:
                 run(folder, kind, search_minutes, SEARCH_SEED, rate)
-    rates = {kind: best_rate(folder, kind, search_minutes) for kind in KINDS}
+    rates = {kind: options.rate or best_rate(folder, kind, search_minutes) for kind in KINDS}
     for seed in options.seeds or []:
         for kind in KINDS:
             run(folder, kind, minutes, seed, rates[kind])

@@ -24,9 +24,9 @@ import nbformat
 
 from mrcnn_lite import notebooks
 from mrcnn_lite.exercises import exercise
+from mrcnn_lite.widgets.panel_frame import WIDGET_VIEW
 
 HERE = Path(__file__).parent
-WIDGET_VIEW = "application/vnd.jupyter.widget-view+json"  # a reference to something in a kernel that is gone
 SETUP = HERE / "setup_cell.py"
 LIGHT = re.compile(r"(widgets\.show|quiz)\(.*\)")  # a cell that shows something and needs nothing of the others
 LIGHT_IMPORTS = "from mrcnn_lite import widgets\nfrom mrcnn_lite.exercises import quiz"
@@ -92,7 +92,7 @@ def cleaned(notebook: nbformat.NotebookNode) -> nbformat.NotebookNode:
         cell.metadata.pop("execution", None)
         for output in cell.get("outputs", []):
             output.get("metadata", {}).pop("execution", None)
-            output.get("data", {}).pop(WIDGET_VIEW, None)
+            output.get("data", {}).pop(WIDGET_VIEW, None)  # a reference to something in a kernel that is gone
             if "picture-only" in cell.metadata.get("tags", []) and "image/png" in output.get("data", {}):
                 output.data.pop("text/html", None)
     return notebook

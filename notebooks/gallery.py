@@ -35,7 +35,7 @@ if "google.colab" in sys.modules and not Path("mrcnn_lite").exists():
     subprocess.run([sys.executable, "-m", "pip", "install", "--quiet", "-e", "mrcnn_lite"], check=True)
     sys.path.insert(0, "mrcnn_lite")  # pip's link is read when Python starts; this one has started
 
-from mrcnn_lite.widgets import NAMES, show
+from mrcnn_lite.widgets import show
 from mrcnn_lite.widgets.gallery import ask
 
 # %% tags=["nbval-ignore-output", "picture-only"]
@@ -83,6 +83,5 @@ ask("xray")
 show("xray", size="presenter")
 
 # %% tags=["nbval-ignore-output", "picture-only"]
-if "training_replay" in NAMES:
-    ask("training_replay")
-    show("training_replay", size="presenter")
+ask("training_replay")
+show("training_replay", size="presenter")

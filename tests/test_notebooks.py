@@ -208,9 +208,8 @@ def test_the_gallery_shows_every_widget_as_a_picture_with_its_question():
     cells = [cell for cell in notebook.cells if cell.cell_type == "code" and "show(" in cell.source]
     shown = [re.findall(r'(?:ask|show)\("(\w+)"', cell.source) for cell in cells]
     assert all(asked == name for asked, name in shown)
-    assert {name for _, name in shown} == set(NAMES) | {"training_replay"}
+    assert {name for _, name in shown} == set(NAMES)
     for cell, (name, _) in zip(cells, shown):
-        if name in NAMES:
-            asked, picture = (output.data for output in cell.outputs)
-            assert QUESTIONS[name] in asked["text/markdown"]
-            assert set(picture) == {"image/png", "text/plain"}
+        asked, picture = (output.data for output in cell.outputs)
+        assert QUESTIONS[name] in asked["text/markdown"]
+        assert set(picture) == {"image/png", "text/plain"}

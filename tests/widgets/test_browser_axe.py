@@ -1,17 +1,17 @@
 """axe-core finds nothing serious in any widget: light and dark, English and Korean, in every prepared state.
 
-Skipped where axe-playwright-python or Chromium is missing; nothing is downloaded, the package brings axe.min.js along.
+Skipped where Chromium is missing; nothing is downloaded, axe-playwright-python brings axe.min.js along.
 """
 
 from __future__ import annotations
 
 import pytest
+from axe_playwright_python import sync_playwright as axe
 
 from mrcnn_lite.widgets import gallery
 from mrcnn_lite.widgets.page import document
 from mrcnn_lite.widgets.source import LANGUAGES, NAMES, Options, read, state_of
 
-axe = pytest.importorskip("axe_playwright_python.sync_playwright")
 SERIOUS = ("serious", "critical")
 
 
