@@ -107,6 +107,29 @@ assert all(value - 0.1 < first[name] < value + 0.6 for name, value in expected.i
 # The mask starts a little above a guess: its last layer is not made small at first, those of the RPN and of the box head are.
 # Look at these numbers before you train. A first `loss_mask` of 33 (torchvision's, with masks of 0 and
 # 255) or a sum in the thousands (pictures of 0..255) is a mistake in the data.
+#
+# ## A batch is a list
+#
+# Pictures need not be of one size. `losses` takes a *list*, pads it inside to the largest, and the true size of each decides where
+# its boxes end. And what moves a picture moves its boxes and masks **together**: mirrored twice, all three are what they were.
+
+# %%
+from mrcnn_lite.data.transforms import flip
+
+wide, wide_target = images[0], targets[0]
+narrow, narrow_target = images[1][:, :, :96], {"boxes": torch.zeros(0, 4), "labels": torch.zeros(0, dtype=torch.int64)}
+narrow_target["masks"] = torch.zeros(0, *narrow.shape[1:], dtype=torch.uint8)
+with torch.no_grad():
+    of_two_sizes = fresh.losses([wide, narrow], [wide_target, narrow_target], seeds=[0, 1])
+print("pictures of", [list(image.shape[1:]) for image in (wide, narrow)], "in one batch:", len(of_two_sizes), "losses")
+assert all(loss.isfinite() for loss in of_two_sizes.values())
+
+once = flip(wide, wide_target)
+twice = flip(*once)
+same = torch.equal(twice[0], wide) and all(torch.equal(twice[1][key], wide_target[key]) for key in ("boxes", "masks"))
+print("a box before and after one flip:", wide_target["boxes"][0].tolist(), once[1]["boxes"][0].tolist())
+print("flipped twice, picture, boxes and masks are as before:", same)
+assert same
 
 # %% [markdown] exercise="total_loss"
 # ### Exercise: `total_loss` (easy, 5 minutes)
