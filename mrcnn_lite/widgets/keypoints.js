@@ -48,8 +48,8 @@ export function render({ model, el }) {
         make("div", { style: "display:grid;gap:.8em;grid-template-columns:repeat(2,minmax(0,1fr))" },
           captioned(["target", () => ui.t("target")], maps(lab, "target")),
           captioned(["softmax", ({ side }) => ui.t("softmax", { count: side * side })], maps(lab, "softmax")))),
-      reading(ui, "formula", (state) => formula(lab, state), { class: "mw-read", style: "margin-top:.7em;height:7.4em",
-        tabindex: 0, role: "region", "aria-label": ui.t("formula") }),
+      reading(ui, "formula", (state) => formula(lab, state), { class: "mw-read", tabindex: 0, role: "region",
+        "aria-label": ui.t("formula"), style: "margin-top:.7em;--high:7.4em;--long:11em" }),
     ];
   });
 }
@@ -92,7 +92,7 @@ function picture(lab) {
         line(context, ui, x, y1, x, y2, ui.ink.line, 1);
         line(context, ui, x1, y, x2, y, ui.ink.line, 1);
       }
-      outline(context, ui, [x1, y1, x2, y2], ui.ink.blue, { width: 2 });
+      outline(context, ui, [x1, y1, x2, y2], ui.ink.ink, { width: 2 });
       const [x, y, r] = [...lab.now.decoded.map((v) => v * s), 8 * ui.u];
       line(context, ui, x, y, joint[0] * s, joint[1] * s, ui.ink.green, 2, [4, 3]);
       for (const [colour, thick] of [[ui.ink.paper, 6], [ui.ink.green, 3.5]]) {

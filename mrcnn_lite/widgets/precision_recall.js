@@ -37,7 +37,7 @@ export function render({ model, el }) {
     const result = ({ iou }) => {
       const { hits, false: wrong, ...others } = lab.now;
       const names = ["precision", "recall", "ap", "mean", "ap50", "ap75"];
-      const three = Object.fromEntries(names.map((name) => [name, number(others[name], 3)]));
+      const three = Object.fromEntries(names.map((name) => [name, others[name].toFixed(3)]));
       return ui.t("result", { ...three, hits, false: wrong, count: COUNT, iou: number(iou) });
     };
     const tile = (key, label, colour, sign) => make("span", { style: "white-space:nowrap" },
@@ -160,7 +160,7 @@ function curve(lab) {
         context.fill();
       });
       dot(context, ui, ...at(recall, precision), 7, ui.ink.ink);
-      const words = `AP ${number(lab.now.ap, 3)}`;
+      const words = `AP ${lab.now.ap.toFixed(3)}`;
       text(context, ui, words, ...at(0.03, 0.08), { size: 17, weight: 650, align: "left" });
     },
   });

@@ -103,7 +103,7 @@ export function render({ model, el }) {
       make("div", { class: "mw-row" }, ...Object.entries(LAYERS).map(([key, ink]) => layer(ui, key, ink))),
       make("div", { class: "mw-grid", style: "grid-template-columns:minmax(0,1fr) minmax(0,1.25fr)" },
         picture(lab), losses(lab)),
-      reading(ui, "outcome", words, { class: "mw-read", style: "margin-top:.7em;height:11em", tabindex: 0,
+      reading(ui, "outcome", words, { class: "mw-read", style: "margin-top:.7em;--high:11em;--long:16em", tabindex: 0,
         role: "region", "aria-label": ui.t("outcome") }),
     ];
   });

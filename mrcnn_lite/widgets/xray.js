@@ -2,7 +2,7 @@
 
 const IMAGE = 128; // pixels a side
 const STAGES = ["anchor", "proposal", "box", "crop", "mask"];
-const COLOURS = { anchor: "purple", proposal: "orange", box: "blue" };
+const COLOURS = { anchor: "purple", proposal: "orange", box: "blue", crop: "blue", mask: "green" };
 
 export function valuesOf({ low, high, values }) {
   // A recorded map: a byte a cell.
@@ -69,7 +69,7 @@ export function render({ model, el }) {
         make("div", {}, picture(lab), track(lab)),
         make("div", { style: "display:grid;gap:.8em;grid-template-columns:repeat(2,minmax(0,1fr))" },
           captioned("crop", map(lab, "crop")), captioned("mask", map(lab, "mask")))),
-      reading(ui, "formula", formula, { class: "mw-read", style: "margin-top:.7em;height:9em", tabindex: 0,
+      reading(ui, "formula", formula, { class: "mw-read", style: "margin-top:.7em;--high:9em;--long:14em", tabindex: 0,
         role: "region", "aria-label": ui.t("formula") }),
     ];
   });
@@ -118,7 +118,7 @@ function track(lab) {
       line(context, ui, at(0) * width, y, at(STAGES.length - 1) * width, y, ui.ink.line, 4);
       line(context, ui, at(0) * width, y, at(stage) * width, y, ui.ink.blue, 4);
       STAGES.forEach((name, n) => {
-        dot(context, ui, at(n) * width, y, 5, n <= stage ? ui.ink.blue : ui.ink.line);
+        dot(context, ui, at(n) * width, y, 5.5, ui.ink[n <= stage ? COLOURS[name] : "line"]); // the colours' legend
         const weight = Math.round(stage) === n ? 650 : 400;
         text(context, ui, ui.t(name), at(n) * width, 0.82 * height, { size: 13, weight, most: 0.24 * width });
       });

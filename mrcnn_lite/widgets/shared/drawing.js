@@ -4,6 +4,14 @@ const rgb = (hex) => [1, 3, 5].map((k) => parseInt(hex.slice(k, k + 2), 16));
 const mix = (a, b, t) => `rgb(${a.map((v, k) => Math.round(v + clamp(t, 0, 1) * (b[k] - v))).join(",")})`;
 const FONT = 'system-ui, "Segoe UI", "Noto Sans KR", sans-serif';
 
+function upon(ui, ground) {
+  // Paper or ink, whichever has more contrast with a ground of this colour (WCAG's formula).
+  const linear = (v) => (v <= 10 ? v / 3295 : ((v / 255 + 0.055) / 1.055) ** 2.4);
+  const luminance = (hex) => rgb(hex).reduce((sum, v, k) => sum + [0.2126, 0.7152, 0.0722][k] * linear(v), 0.05);
+  const contrast = (ink) => Math.max(luminance(ink) / luminance(ground), luminance(ground) / luminance(ink));
+  return contrast(ui.ink.paper) >= contrast(ui.ink.ink) ? ui.ink.paper : ui.ink.ink;
+}
+
 function surface(ui, { label, ratio = 1, draw, needs }) {
   // `ratio` is width / height; draw(context, width, height, state) in CSS pixels; label(state) says what is to be seen.
   // needs(state) is all that both depend on, beside theme and size: drawn anew where it changed; without it, always.
@@ -61,13 +69,19 @@ function widthOf(context, words, weight) {
   return widths.get(key);
 }
 
-function text(context, ui, words, x, y, { size = 13, align = "center", colour = ui.ink.ink, weight = 400, most } = {}) {
+function text(context, ui, words, x, y, how = {}) {
   // One line, middle at height y; smaller where it would be wider than `most`, left out where it would be tiny.
+  const { size = 13, align = "center", colour = ui.ink.ink, weight = 400, most, halo = false } = how;
   const room = most === undefined ? 1 : most / (size * ui.u * Math.max(widthOf(context, words, weight), 0.01));
   if (room < 0.65) return;
   context.font = `${weight} ${Math.round(10 * size * ui.u * Math.min(room, 1)) / 10}px ${FONT}`;
   context.textAlign = align;
   context.textBaseline = "middle";
+  if (halo) { // of paper, where a line may pass
+    context.strokeStyle = ui.ink.paper;
+    context.lineWidth = 4 * ui.u;
+    context.strokeText(words, x, y);
+  }
   context.fillStyle = colour;
   context.fillText(words, x, y);
 }
