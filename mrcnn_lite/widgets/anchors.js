@@ -149,7 +149,8 @@ function bars(lab) {
       }
       list().forEach((k, n) => { // over the lines
         const [x, value] = [left + (n + 0.5) * step, lab.now.overlap[k]];
-        text(context, ui, value.toFixed(2), x, y(value) - 8 * ui.u, { size: 12, most: step - 1, halo: true });
+        const words = value.toFixed(2).replace(/^0/, ""); // ".82": bars are narrow
+        text(context, ui, words, x, y(value) - 8 * ui.u, { size: 12, most: step - 1, halo: true });
       });
     },
   });

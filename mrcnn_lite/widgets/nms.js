@@ -54,12 +54,14 @@ export function render({ model, el }) {
     };
     const steps = reading(ui, "step", ({ step, soft }) =>
       soft ? "–" : `${Math.min(step, lab.now.steps)} / ${lab.now.steps}`, { style: "min-width:3em;text-align:center" });
+    const threshold = slider(ui, "threshold", ui.t("threshold"), { min: 0.1, max: 0.9, step: 0.05 });
+    ui.update(({ soft }) => (threshold.querySelector("input").disabled = soft)); // Soft-NMS knows none
     const title = reading(ui, "scene", ({ boxes }) => ui.t("scene", { count: boxes.length }),
       { class: "mw-caption mw-quiet" });
     return [
       make("div", { class: "mw-row" }, make("span", { class: "mw-field" }, ui.t("step"), walk("←", -1, ui.t("back")),
         steps, walk("→", 1, ui.t("forward"))),
-      slider(ui, "threshold", ui.t("threshold"), { min: 0.1, max: 0.9, step: 0.05 }),
+      threshold,
       toggle(ui, "per_class", ui.t("per_class")), toggle(ui, "soft", ui.t("soft"))),
       make("div", { class: "mw-grid", style: "grid-template-columns:minmax(0,1fr) minmax(0,1.1fr)" },
         make("div", {}, title, picture(lab)),

@@ -148,7 +148,7 @@ function curve(lab) {
         const [x, y] = at(r / 100, value);
         context.fillStyle = mix(ui.ink.low, rgb(ui.ink.blue), 0.22);
         const half = (at(1, 0)[0] - left) / 200;
-        context.fillRect(Math.max(x - half, left), y, 2 * half + 0.3, bottom - y);
+        context.fillRect(Math.max(x - half, left), y, 2 * half + 1, bottom - y);
       });
       axes(lab, context, width, height);
       const path = lab.now.curve.map((one) => at(one.recall, one.precision));

@@ -38,7 +38,7 @@ export function render({ model, el }) {
         choice(ui, "side", ui.t("side")), choice(ui, "axis", ui.t("axis"))),
       make("div", { class: "mw-grid", style: "grid-template-columns:minmax(0,1fr) minmax(0,1.18fr)" },
         make("div", {}, title, pictureSurface(lab),
-          make("div", { class: "mw-row mw-tight" }, ui.t("pixels"), ...fields)),
+          make("div", { class: "mw-row mw-tight" }, make("span", {}, ui.t("pixels")), ...fields)),
         make("div", { style: "display:grid;gap:.6em;min-width:0" },
           make("div", { style: two }, make("div", {}, head("asked", "blue"), cropSurface(lab, "asked")),
             make("div", {}, head("read", "red"), cropSurface(lab, "read"))),
@@ -179,7 +179,7 @@ function rulerSurface(lab) {
         if (b <= a) return;
         outline(context, ui, [x(a), y, x(b), y + row], colour, { width: thick, dash, halo: false });
       };
-      words("row_asked", 0.7 * row);
+      words("row_asked", 0.62 * row);
       pieces(state, "asked").forEach((bin, n) => piece(bin, 1.5 * row, ui.ink.blue, n === chosen ? 4 : 1.5));
       words("row_first", 3.6 * row);
       const [a, b] = [lab.now.snapped[k], lab.now.snapped[k + 2]];

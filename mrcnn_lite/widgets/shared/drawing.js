@@ -79,7 +79,7 @@ function text(context, ui, words, x, y, how = {}) {
   context.textBaseline = "middle";
   if (halo) { // of paper, where a line may pass
     context.strokeStyle = ui.ink.paper;
-    context.lineWidth = 4 * ui.u;
+    context.lineWidth = 3 * ui.u;
     context.strokeText(words, x, y);
   }
   context.fillStyle = colour;
@@ -142,12 +142,13 @@ function cells(context, ui, width, height, rows, columns, paint, words) {
   // A grid of rectangles: paint(i, j) -> colour, words(i, j) -> what stands in it, where there is room.
   const [w, h] = [width / columns, height / rows];
   const size = Math.min(13, (0.42 * h) / ui.u);
+  const [x, y] = [(j) => Math.round(j * w), (i) => Math.round(i * h)]; // whole pixels: neither seams nor blurred lines
   for (let i = 0; i < rows; i++) {
     const colours = Array.from({ length: columns }, (_, j) => paint(i, j));
     for (let j = 0, start = 0; j < columns; j++) { // neighbours of one colour are one rectangle
       if (j + 1 < columns && colours[j + 1] === colours[start]) continue;
       context.fillStyle = colours[start];
-      context.fillRect(start * w, i * h, (j + 1 - start) * w + 0.5, h + 0.5);
+      context.fillRect(x(start), y(i), x(j + 1) - x(start), y(i + 1) - y(i));
       start = j + 1;
     }
   }
@@ -155,8 +156,14 @@ function cells(context, ui, width, height, rows, columns, paint, words) {
     context.strokeStyle = ui.ink.line;
     context.lineWidth = 1;
     context.beginPath();
-    for (let i = 0; i <= rows; i++) context.moveTo(0, i * h), context.lineTo(width, i * h);
-    for (let j = 0; j <= columns; j++) context.moveTo(j * w, 0), context.lineTo(j * w, height);
+    for (let i = 0; i <= rows; i++) {
+      const at = Math.min(y(i) + 0.5, height - 0.5);
+      context.moveTo(0, at), context.lineTo(width, at);
+    }
+    for (let j = 0; j <= columns; j++) {
+      const at = Math.min(x(j) + 0.5, width - 0.5);
+      context.moveTo(at, 0), context.lineTo(at, height);
+    }
     context.stroke();
   }
   if (!words || size * ui.u < 8.5) return;

@@ -6,11 +6,11 @@
 const THEMES = {
   light: {
     paper: "#ffffff", panel: "#f4f6f8", line: "#c9d1d9", ink: "#1b1f24", quiet: "#545d68", low: [255, 255, 255],
-    high: [138, 147, 160], blue: "#0072b2", red: "#bf4b00", green: "#007a59", purple: "#a8487f", orange: "#c17d00",
+    high: [138, 147, 160], blue: "#0072b2", red: "#c43c16", green: "#007a59", purple: "#a8487f", orange: "#c17d00",
   },
   dark: {
     paper: "#14181d", panel: "#1f262d", line: "#47515c", ink: "#eef1f4", quiet: "#aab4bf", low: [26, 31, 37],
-    high: [112, 122, 135], blue: "#56b4e9", red: "#ff8c42", green: "#2fc79b", purple: "#e29ac4", orange: "#e69f00",
+    high: [100, 110, 123], blue: "#56b4e9", red: "#ff7f66", green: "#2fc79b", purple: "#e29ac4", orange: "#e69f00",
   },
 };
 
