@@ -44,7 +44,7 @@ export function render({ model, el }) {
             make("div", {}, head("read", "red"), cropSurface(lab, "read"))),
           rulerSurface(lab))),
       reading(ui, "formula", (state) => formula(lab, state), { class: "mw-read", tabindex: 0, role: "region",
-        "aria-label": ui.t("formula"), style: "margin-top:.7em;--high:13.3em;--long:21em" }),
+        "aria-label": ui.t("formula"), style: "margin-top:.7em;--high:13.3em;--long:22.5em" }),
     ];
   });
 }
