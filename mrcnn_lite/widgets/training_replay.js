@@ -4,7 +4,7 @@ const IMAGE = 128; // pixels a side
 const LOSSES = ["loss_objectness", "loss_rpn_box_reg", "loss_classifier", "loss_box_reg", "loss_mask"];
 const LAYERS = { truth: "ink", proposals: "orange", rois: "green", detections: "blue", masks: "blue" };
 const PACE = 500; // milliseconds a checkpoint
-const NEGATIVE = { width: 1.4, dash: [4, 3] };
+const DASHED = { width: 1.4, dash: [4, 3] }; // negative RoIs
 const DIGITS = 3; // of a loss
 const AXIS = 0.3; // height of the axis, of a lane's
 const TICKS = [0, 10, 30, 100, 300, 1000, 3000, 10000];
@@ -186,7 +186,7 @@ function picture(lab) {
       }
       if (state.rois) {
         const { rois, positives } = lab.now;
-        rois.slice(positives).forEach((n) => outline(context, ui, place(lab.candidates[n].box), ui.ink.red, NEGATIVE));
+        rois.slice(positives).forEach((n) => outline(context, ui, place(lab.candidates[n].box), ui.ink.red, DASHED));
         rois.slice(0, positives).forEach((n) => outline(context, ui, place(lab.candidates[n].box), ui.ink.green));
       }
       if (!state.detections) return;
