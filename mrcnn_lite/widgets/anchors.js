@@ -147,10 +147,13 @@ function bars(lab) {
         line(context, ui, left, y(value), width, y(value), ui.ink[colour], 2, [6, 4]);
         text(context, ui, number(value), left - 4, y(value), { size: 12, align: "right" });
       }
-      list().forEach((k, n) => { // over the lines
+      list().forEach((k, n) => { // over the lines, on paper
         const [x, value] = [left + (n + 0.5) * step, lab.now.overlap[k]];
         const words = value.toFixed(2).replace(/^0/, ""); // ".82": bars are narrow
-        text(context, ui, words, x, y(value) - 8 * ui.u, { size: 12, most: step - 1, halo: true });
+        const [wide, high] = [Math.min(22 * ui.u, step), 12 * ui.u];
+        context.fillStyle = ui.ink.paper;
+        context.fillRect(x - wide / 2, y(value) - 8 * ui.u - high / 2, wide, high);
+        text(context, ui, words, x, y(value) - 8 * ui.u, { size: 12, most: step - 1 });
       });
     },
   });

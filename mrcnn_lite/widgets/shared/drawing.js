@@ -69,19 +69,13 @@ function widthOf(context, words, weight) {
   return widths.get(key);
 }
 
-function text(context, ui, words, x, y, how = {}) {
+function text(context, ui, words, x, y, { size = 13, align = "center", colour = ui.ink.ink, weight = 400, most } = {}) {
   // One line, middle at height y; smaller where it would be wider than `most`, left out where it would be tiny.
-  const { size = 13, align = "center", colour = ui.ink.ink, weight = 400, most, halo = false } = how;
   const room = most === undefined ? 1 : most / (size * ui.u * Math.max(widthOf(context, words, weight), 0.01));
   if (room < 0.65) return;
   context.font = `${weight} ${Math.round(10 * size * ui.u * Math.min(room, 1)) / 10}px ${FONT}`;
   context.textAlign = align;
   context.textBaseline = "middle";
-  if (halo) { // of paper, where a line may pass
-    context.strokeStyle = ui.ink.paper;
-    context.lineWidth = 3 * ui.u;
-    context.strokeText(words, x, y);
-  }
   context.fillStyle = colour;
   context.fillText(words, x, y);
 }
