@@ -49,7 +49,7 @@ export function render({ model, el }) {
           captioned(["target", () => ui.t("target")], maps(lab, "target")),
           captioned(["softmax", ({ side }) => ui.t("softmax", { count: side * side })], maps(lab, "softmax")))),
       reading(ui, "formula", (state) => formula(lab, state), { class: "mw-read", tabindex: 0, role: "region",
-        "aria-label": ui.t("formula"), style: "margin-top:.7em;--high:7.4em;--long:11em" }),
+        "aria-label": ui.t("formula"), style: "margin-top:.7em;--high:7.4em;--long:15em" }),
     ];
   });
 }

@@ -35,7 +35,7 @@ export function render({ model, el }) {
     lab.name = (k) => ui.t(`class${k}`);
     lab.plane = (k, state) => (state.loss === "softmax" ? k : k - 1); // where class k's plane is, -1 for none
     lab.warm = (value, most) =>
-      mix(ui.ink.low, rgb(value > 0 ? ui.ink.blue : ui.ink.orange), (0.75 * Math.abs(value)) / most);
+      mix(ui.ink.low, rgb(value > 0 ? ui.ink.blue : ui.ink.orange), (0.7 * Math.abs(value)) / most);
     const result = (state) =>
       ui.t("result", { loss: number(lab.now.loss, 4), iou: number(maskIoU(lab.now.predicted, state.target)) });
     return [

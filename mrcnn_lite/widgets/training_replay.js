@@ -4,7 +4,7 @@ const IMAGE = 128; // pixels a side
 const LOSSES = ["loss_objectness", "loss_rpn_box_reg", "loss_classifier", "loss_box_reg", "loss_mask"];
 const LAYERS = { truth: "ink", proposals: "orange", rois: "green", detections: "blue", masks: "blue" };
 const PACE = 500; // milliseconds a checkpoint
-const DASHED = { width: 1.4, dash: [4, 3] }; // negative RoIs
+const DASHED = { width: 1.3, dash: [4, 3], halo: false }; // negative RoIs
 const DIGITS = 3; // of a loss
 const AXIS = 0.3; // height of the axis, of a lane's
 const TICKS = [0, 10, 30, 100, 300, 1000, 3000, 10000];
@@ -104,7 +104,7 @@ export function render({ model, el }) {
       make("div", { class: "mw-row" }, ...Object.entries(LAYERS).map(([key, ink]) => layer(ui, key, ink))),
       make("div", { class: "mw-grid", style: "grid-template-columns:minmax(0,1fr) minmax(0,1.25fr)" },
         picture(lab), losses(lab)),
-      reading(ui, "outcome", words, { class: "mw-read", style: "margin-top:.7em;--high:11em;--long:16em", tabindex: 0,
+      reading(ui, "outcome", words, { class: "mw-read", style: "margin-top:.7em;--high:11em;--long:19em", tabindex: 0,
         role: "region", "aria-label": ui.t("outcome") }),
     ];
   });
@@ -186,7 +186,8 @@ function picture(lab) {
       }
       if (state.rois) {
         const { rois, positives } = lab.now;
-        rois.slice(positives).forEach((n) => outline(context, ui, place(lab.candidates[n].box), ui.ink.red, DASHED));
+        const negative = rois.slice(positives).map((n) => place(lab.candidates[n].box));
+        outlines(context, ui, negative, THEMES.dark.ink, DASHED);
         rois.slice(0, positives).forEach((n) => outline(context, ui, place(lab.candidates[n].box), ui.ink.green));
       }
       if (!state.detections) return;
