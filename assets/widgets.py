@@ -10,22 +10,25 @@ from __future__ import annotations
 import argparse
 import io
 import json
+import re
 import shutil
 import subprocess
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from PIL import Image
 
 from mrcnn_lite.files import atomic
 from mrcnn_lite.widgets import NAMES
 from mrcnn_lite.widgets.page import document
 from mrcnn_lite.widgets.source import HERE as WIDGETS
-from mrcnn_lite.widgets.source import Options, read, state_of
+from mrcnn_lite.widgets.source import Options, read, state_of, text
 
 HERE = Path(__file__).parent
 SHOWN = 4  # of the held-out shapes
 WIDTH = 940  # pixels of the pictures
+COLOURS = 34  # in a picture: a notebook holds it twice
 ARCHITECTURES = ("r50-c4", "r50-fpn", "r101-fpn", "x101-fpn")
 BROWSER = ["--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run"]
 
@@ -137,6 +140,20 @@ RECORDED = {
 }  # WHY functions: pictures are taken without torch
 
 
+def with_few_colours(sheet: Image.Image) -> Image.Image:
+    """Of `COLOURS` colours: the light theme's, also pale, so that a red cross stays red, and the commonest."""
+    light = text("shared/frame.js").split("light: {")[1].split("}")[0]
+    own = np.array([list(bytes.fromhex(colour)) for colour in re.findall('"#(......)"', light)])
+    own = np.concatenate([own, 255 - (255 - own[-5:]) * 45 // 100])  # blue to orange
+    few = sheet.quantize(COLOURS - len(own), dither=Image.Dither.NONE).getpalette()
+    palette = np.concatenate([own, np.reshape(few, (-1, 3))])[:COLOURS]
+    found, which = np.unique(np.reshape(sheet, (-1, 3)), axis=0, return_inverse=True)
+    nearest = ((found[:, None].astype(int) - palette) ** 2).sum(2).argmin(1)
+    picture = Image.fromarray(nearest[which].reshape(sheet.height, sheet.width).astype(np.uint8)).convert("P")
+    picture.putpalette(palette.astype(np.uint8).tobytes())
+    return picture
+
+
 def take_pictures(names: list[str]) -> None:
     """`<name>.png` of each widget in its default state; of the self-test, what is to be done where no script runs."""
     from playwright.sync_api import sync_playwright
@@ -152,7 +169,7 @@ def take_pictures(names: list[str]) -> None:
             page.locator("[data-ready]").wait_for()
             sheet = Image.open(io.BytesIO(page.locator("[data-ready]").screenshot())).convert("RGB")
             with atomic(WIDGETS / f"{name}.png") as file:
-                sheet.quantize(32, dither=Image.Dither.NONE).save(file, format="PNG", optimize=True)
+                with_few_colours(sheet).save(file, format="PNG", optimize=True)
             print(f"{name}.png: {sheet.width} x {sheet.height}, {(WIDGETS / f'{name}.png').stat().st_size} bytes")
         browser.close()
 

@@ -42,7 +42,7 @@ export function render({ model, el }) {
         make("div", {}, title, picture(lab)),
         make("div", { style: "display:grid;gap:.6em;min-width:0" }, counters(lab),
           make("div", {}, make("p", { class: "mw-caption mw-quiet" }, ui.t("row")), bars(lab)),
-          reading(ui, "formula", (state) => formula(lab, state), { class: "mw-read", style: "height:12.2em",
+          reading(ui, "formula", (state) => formula(lab, state), { class: "mw-read", style: "--high:12.2em",
             tabindex: 0, role: "region", "aria-label": ui.t("formula") }))),
     ];
   });
@@ -142,12 +142,19 @@ function bars(lab) {
         const [x, value] = [left + n * step, lab.now.overlap[k]];
         context.fillStyle = ui.ink[MARKS[lab.now.labels[k]]];
         context.fillRect(x + 2, y(value), step - 4, y(0) - y(value));
-        text(context, ui, number(value), x + step / 2, y(value) - 7 * ui.u, { size: 12, most: step - 3 });
       });
       for (const [value, colour] of [[state.fg, "green"], [Math.min(state.bg, state.fg), "quiet"]]) {
         line(context, ui, left, y(value), width, y(value), ui.ink[colour], 2, [6, 4]);
         text(context, ui, number(value), left - 4, y(value), { size: 12, align: "right" });
       }
+      list().forEach((k, n) => { // over the lines, on paper
+        const [x, value] = [left + (n + 0.5) * step, lab.now.overlap[k]];
+        const words = value.toFixed(2).replace(/^0/, ""); // ".82": bars are narrow
+        const [wide, high] = [Math.min(22 * ui.u, step), 12 * ui.u];
+        context.fillStyle = ui.ink.paper;
+        context.fillRect(x - wide / 2, y(value) - 8 * ui.u - high / 2, wide, high);
+        text(context, ui, words, x, y(value) - 8 * ui.u, { size: 12, most: step - 1 });
+      });
     },
   });
 }

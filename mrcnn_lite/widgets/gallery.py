@@ -85,7 +85,7 @@ QUESTIONS = {
 
 STYLE = """
 :root { color-scheme: light dark; font: 22px/1.45 system-ui, "Segoe UI", "Noto Sans KR", sans-serif; }
-body { max-width: 1440px; margin: auto; padding: .5em; }
+body { max-width: 1580px; margin: auto; padding: .5em; }
 section { margin: 0 0 3em; scroll-margin: .5em; }
 nav a, .states a { margin-right: .8em; white-space: nowrap; }
 a { padding: .1em 0; color: light-dark(#00569b, #8cc8f5); }

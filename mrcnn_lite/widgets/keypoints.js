@@ -48,8 +48,8 @@ export function render({ model, el }) {
         make("div", { style: "display:grid;gap:.8em;grid-template-columns:repeat(2,minmax(0,1fr))" },
           captioned(["target", () => ui.t("target")], maps(lab, "target")),
           captioned(["softmax", ({ side }) => ui.t("softmax", { count: side * side })], maps(lab, "softmax")))),
-      reading(ui, "formula", (state) => formula(lab, state), { class: "mw-read", style: "margin-top:.7em;height:7.4em",
-        tabindex: 0, role: "region", "aria-label": ui.t("formula") }),
+      reading(ui, "formula", (state) => formula(lab, state), { class: "mw-read", tabindex: 0, role: "region",
+        "aria-label": ui.t("formula"), style: "margin-top:.7em;--high:7.4em;--long:15em" }),
     ];
   });
 }
@@ -92,8 +92,8 @@ function picture(lab) {
         line(context, ui, x, y1, x, y2, ui.ink.line, 1);
         line(context, ui, x1, y, x2, y, ui.ink.line, 1);
       }
-      outline(context, ui, [x1, y1, x2, y2], ui.ink.blue, { width: 2 });
-      const [x, y, r] = [...lab.now.decoded.map((v) => v * s), 8 * ui.u];
+      outline(context, ui, [x1, y1, x2, y2], ui.ink.ink, { width: 2 });
+      const [x, y, r] = [...lab.now.decoded.map((v) => v * s), 11 * ui.u];
       line(context, ui, x, y, joint[0] * s, joint[1] * s, ui.ink.green, 2, [4, 3]);
       for (const [colour, thick] of [[ui.ink.paper, 6], [ui.ink.green, 3.5]]) {
         line(context, ui, x - r, y - r, x + r, y + r, colour, thick);
@@ -133,7 +133,7 @@ function maps(lab, which) {
       const all = values();
       const colour = rgb(which === "softmax" ? ui.ink.orange : ui.ink.blue);
       const most = Math.max(...all, 1e-9);
-      const paint = (i, j) => mix(ui.ink.low, colour, (0.85 * all[i * side + j]) / most);
+      const paint = (i, j) => mix(ui.ink.low, colour, (0.75 * all[i * side + j]) / most);
       const words = (i, j) => (all[i * side + j] >= 0.005 ? number(all[i * side + j]).replace("0.", ".") : "");
       cells(context, ui, width, height, side, side, paint, words);
       outline(context, ui, [0.5, 0.5, width - 0.5, height - 0.5], ui.ink.line, { width: 1, halo: false });

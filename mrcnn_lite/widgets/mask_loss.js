@@ -35,7 +35,7 @@ export function render({ model, el }) {
     lab.name = (k) => ui.t(`class${k}`);
     lab.plane = (k, state) => (state.loss === "softmax" ? k : k - 1); // where class k's plane is, -1 for none
     lab.warm = (value, most) =>
-      mix(ui.ink.low, rgb(value > 0 ? ui.ink.blue : ui.ink.orange), (0.75 * Math.abs(value)) / most);
+      mix(ui.ink.low, rgb(value > 0 ? ui.ink.blue : ui.ink.orange), (0.7 * Math.abs(value)) / most);
     const result = (state) =>
       ui.t("result", { loss: number(lab.now.loss, 4), iou: number(maskIoU(lab.now.predicted, state.target)) });
     return [
@@ -47,11 +47,13 @@ export function render({ model, el }) {
           make("div", {}, caption(ui.t("predicted")), predictedSurface(lab))),
         make("div", { class: "mw-planes" }, ...[...CLASSES, 0].map((k) => column(lab, k)))),
       reading(ui, "result", result, { class: "mw-read", style: "margin-top:.7em" }),
-      reading(ui, "formula", (state) => formula(lab, state), { class: "mw-read", style: "margin-top:.4em;height:7.2em",
-        tabindex: 0, role: "region", "aria-label": ui.t("formula") }),
+      reading(ui, "formula", (state) => formula(lab, state), { class: "mw-read", tabindex: 0, role: "region",
+        "aria-label": ui.t("formula"), style: "margin-top:.4em;--high:7.2em;--long:11em" }),
     ];
   });
 }
+
+const tight = (value, digits) => number(value, digits).replace(/^(−?)0\./, "$1."); // "−.29": cells are narrow
 
 const caption = (words) => make("p", { class: "mw-caption mw-quiet" }, words);
 
@@ -109,7 +111,7 @@ function predictedSurface(lab) {
     draw: (context, width, height, { pixel }) => {
       const value = (i, j) => lab.now.predicted[i * M + j];
       const paint = (i, j) => mix(ui.ink.low, rgb(ui.ink.green), value(i, j) > 0.5 ? 0.55 : 0.06);
-      cells(context, ui, width, height, M, M, paint, (i, j) => number(value(i, j)));
+      cells(context, ui, width, height, M, M, paint, (i, j) => tight(value(i, j), 2));
       chosenPixel(lab, context, width, pixel);
     },
   });
@@ -128,7 +130,7 @@ function column(lab, k) {
         return outline(context, ui, [1, 1, width - 1, height - 1], ui.ink.line, { dash: [4, 4], halo: false });
       }
       const at = (i, j) => values(which, state)[i * M + j] * times;
-      cells(context, ui, width, height, M, M, (i, j) => lab.warm(at(i, j), most), (i, j) => number(at(i, j), digits));
+      cells(context, ui, width, height, M, M, (i, j) => lab.warm(at(i, j), most), (i, j) => tight(at(i, j), digits));
       chosenPixel(lab, context, width, state.pixel);
     },
   });

@@ -35,10 +35,10 @@ export function render({ model, el }) {
     lab.name = (k) => "ABCDEFGHIJKL"[lab.order.indexOf(k)]; // by falling score
     lab.status = (k, state) => {
       const { status, by, iou, score } = lab.now.fate[k];
-      const [from, to] = [number(state.scores[k]), number(score)];
+      const [from, to] = [state.scores[k].toFixed(2), score.toFixed(2)];
       if (state.soft && status === "gone") return ui.t("below", { to });
       if (state.soft) return from === to ? ui.t("kept") : ui.t("lowered", { from, to });
-      return status === "gone" ? ui.t("gone", { iou: number(iou), by: lab.name(by) }) : ui.t(status);
+      return status === "gone" ? ui.t("gone", { iou: iou.toFixed(2), by: lab.name(by) }) : ui.t(status);
     };
     const go = (by) => ui.set({ step: clamp(Math.min(ui.state.step, lab.now.steps) + by, 0, lab.now.steps) });
     const walk = (sign, by, label) => {
@@ -54,12 +54,14 @@ export function render({ model, el }) {
     };
     const steps = reading(ui, "step", ({ step, soft }) =>
       soft ? "–" : `${Math.min(step, lab.now.steps)} / ${lab.now.steps}`, { style: "min-width:3em;text-align:center" });
+    const threshold = slider(ui, "threshold", ui.t("threshold"), { min: 0.1, max: 0.9, step: 0.05 });
+    ui.update(({ soft }) => (threshold.querySelector("input").disabled = soft)); // Soft-NMS knows none
     const title = reading(ui, "scene", ({ boxes }) => ui.t("scene", { count: boxes.length }),
       { class: "mw-caption mw-quiet" });
     return [
       make("div", { class: "mw-row" }, make("span", { class: "mw-field" }, ui.t("step"), walk("←", -1, ui.t("back")),
         steps, walk("→", 1, ui.t("forward"))),
-      slider(ui, "threshold", ui.t("threshold"), { min: 0.1, max: 0.9, step: 0.05 }),
+      threshold,
       toggle(ui, "per_class", ui.t("per_class")), toggle(ui, "soft", ui.t("soft"))),
       make("div", { class: "mw-grid", style: "grid-template-columns:minmax(0,1fr) minmax(0,1.1fr)" },
         make("div", {}, title, picture(lab)),
@@ -176,7 +178,7 @@ function table(lab) {
       const k = lab.order[n];
       const fate = lab.now.fate[k];
       name.textContent = `${lab.name(k)}  ${ui.t(state.labels[k])}`;
-      score.textContent = number(state.soft ? fate.score : state.scores[k]);
+      score.textContent = (state.soft ? fate.score : state.scores[k]).toFixed(2);
       bar.style.width = `${55 * (state.soft ? fate.score : state.scores[k])}%`;
       const paint = state.labels[k] === "dog" ? "purple" : "blue";
       bar.style.background = `var(--${fate.status === "gone" ? "line" : paint})`;
@@ -187,7 +189,7 @@ function table(lab) {
     });
     const both = make("div", { style: "display:flex;align-items:center;min-width:6em" }, score, bar);
     const row = make("tr", { style: "border-top:1px solid var(--line);height:2.35em", "data-row": n }, name,
-      make("td", { style: "width:38%" }, both), status);
+      make("td", { style: "width:38%;padding:0 .4em" }, both), status);
     return row;
   });
   return make("table", { style: "border-collapse:collapse;width:100%;line-height:1.2" }, make("thead", {}, head),

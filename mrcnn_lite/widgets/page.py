@@ -11,7 +11,7 @@ import base64
 import html
 from typing import Any
 
-from .source import HERE, NARROW, SIZES, Options, Widget, to_json
+from .source import HERE, NARROW, SIZES, WIDEST, Options, Widget, to_json
 
 # Stands in for anywidget's model: `render` cannot tell the two apart. A frame's name may hold parts of a
 # state, which is how the page of gallery.py hands one in; a frame without a name starts as Python said.
@@ -46,14 +46,15 @@ def figure(widget: Widget, state: dict[str, Any], options: Options, data: Any = 
     wide, narrow = (round(widget.height[width] * em) for width in ("wide", "narrow"))
     kind = f"mrcnn-{widget.name.replace('_', '-')}-{options.size}"
     style = (
-        f".{kind}{{container-type:inline-size;margin:0}}.{kind}>div{{position:relative;height:{wide}px}}"
+        f".{kind}{{container-type:inline-size;margin:0;max-width:{WIDEST * em}px}}"
+        f".{kind}:lang(ko){{word-break:keep-all}}.{kind}>div{{position:relative;height:{wide}px}}"
         f"@container(max-width:{NARROW * em - 1}px){{.{kind}>div{{height:{narrow}px}}}}"
         f".{kind} img{{max-width:100%;max-height:100%}}"
         f".{kind} iframe{{position:absolute;inset:0;width:100%;height:100%;border:0}}"
     )
     source = "data:image/png;base64," + base64.b64encode(picture(widget)).decode()
     return (
-        f'<figure class="{kind}"><style>{style}</style><div>'
+        f'<figure class="{kind}" lang="{options.language}"><style>{style}</style><div>'
         f'<img alt="{html.escape(texts["alt"])}" src="{source}">'
         f'<iframe title="{html.escape(texts["title"])}" sandbox="allow-scripts" '
         f'srcdoc="{html.escape(document(widget, state, options, data))}"></iframe></div>'

@@ -37,7 +37,7 @@ export function render({ model, el }) {
     const result = ({ iou }) => {
       const { hits, false: wrong, ...others } = lab.now;
       const names = ["precision", "recall", "ap", "mean", "ap50", "ap75"];
-      const three = Object.fromEntries(names.map((name) => [name, number(others[name], 3)]));
+      const three = Object.fromEntries(names.map((name) => [name, others[name].toFixed(3)]));
       return ui.t("result", { ...three, hits, false: wrong, count: COUNT, iou: number(iou) });
     };
     const tile = (key, label, colour, sign) => make("span", { style: "white-space:nowrap" },
@@ -148,7 +148,7 @@ function curve(lab) {
         const [x, y] = at(r / 100, value);
         context.fillStyle = mix(ui.ink.low, rgb(ui.ink.blue), 0.22);
         const half = (at(1, 0)[0] - left) / 200;
-        context.fillRect(Math.max(x - half, left), y, 2 * half + 0.3, bottom - y);
+        context.fillRect(Math.max(x - half, left), y, 2 * half + 1, bottom - y);
       });
       axes(lab, context, width, height);
       const path = lab.now.curve.map((one) => at(one.recall, one.precision));
@@ -160,7 +160,7 @@ function curve(lab) {
         context.fill();
       });
       dot(context, ui, ...at(recall, precision), 7, ui.ink.ink);
-      const words = `AP ${number(lab.now.ap, 3)}`;
+      const words = `AP ${lab.now.ap.toFixed(3)}`;
       text(context, ui, words, ...at(0.03, 0.08), { size: 17, weight: 650, align: "left" });
     },
   });

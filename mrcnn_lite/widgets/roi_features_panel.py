@@ -23,7 +23,7 @@ from ..roi_ops import ROI_OPS, snap_to_cells
 from ..visualize import to_pixels
 from .panel_frame import ROW, WIDE, Panel
 
-BOX, ROUNDED = "#d55e00", "#56b4e9"  # orange, sky: told apart by colour-blind readers, and one of them is dashed
+BOX, ROUNDED = "#56b4e9", "#d55e00"  # as in the widgets: blue what is asked for, red and dashed what rounding makes
 ROUNDING = ("pool", "warp")  # these cut out the box rounded to whole cells
 
 

@@ -38,13 +38,13 @@ export function render({ model, el }) {
         choice(ui, "side", ui.t("side")), choice(ui, "axis", ui.t("axis"))),
       make("div", { class: "mw-grid", style: "grid-template-columns:minmax(0,1fr) minmax(0,1.18fr)" },
         make("div", {}, title, pictureSurface(lab),
-          make("div", { class: "mw-row mw-tight" }, ui.t("pixels"), ...fields)),
+          make("div", { class: "mw-row mw-tight" }, make("span", {}, ui.t("pixels")), ...fields)),
         make("div", { style: "display:grid;gap:.6em;min-width:0" },
           make("div", { style: two }, make("div", {}, head("asked", "blue"), cropSurface(lab, "asked")),
             make("div", {}, head("read", "red"), cropSurface(lab, "read"))),
           rulerSurface(lab))),
-      reading(ui, "formula", (state) => formula(lab, state), { class: "mw-read", style: "margin-top:.7em;height:13.3em",
-        tabindex: 0, role: "region", "aria-label": ui.t("formula") }),
+      reading(ui, "formula", (state) => formula(lab, state), { class: "mw-read", tabindex: 0, role: "region",
+        "aria-label": ui.t("formula"), style: "margin-top:.7em;--high:13.3em;--long:22.5em" }),
     ];
   });
 }
@@ -155,15 +155,21 @@ function rulerSurface(lab) {
     return line.map((bin) => ({ a: bin[which][along(state)], b: bin[which][along(state) + 2] }));
   };
   const list = (all) => all.map(({ a, b }) => `${number(a, 1)} – ${number(b, 1)}`).join(", ");
-  return surface(ui, { ratio: 2.15,
+  return surface(ui, { ratio: 1.95,
     label: (state) =>
       ui.t("ruler", { axis: state.axis, asked: list(pieces(state, "asked")), read: list(pieces(state, "read")) }),
     draw: (context, width, height, state) => {
       const k = along(state);
       const chosen = state.axis === "x" ? lab.bin(state) % state.side : Math.floor(lab.bin(state) / state.side);
       const x = (pixels) => (pixels / IMAGE) * (width - 2) + 1;
-      const row = height / 10.4;
-      for (let at = 0; at <= IMAGE; at += state.stride) line(context, ui, x(at), 0, x(at), height, ui.ink.line, 1);
+      const row = height / 11.5;
+      const end = 10.3 * row; // below stand the pixels
+      for (let at = 0; at <= IMAGE; at += state.stride) line(context, ui, x(at), 0, x(at), end, ui.ink.line, 1);
+      for (let at = 0; at <= IMAGE; at += 64) {
+        const align = { 0: "left", [IMAGE]: "right" }[at] ?? "center";
+        const words = at ? `${at}` : ui.t("ruler_start");
+        text(context, ui, words, x(at), 10.95 * row, { size: 12, align, colour: ui.ink.quiet });
+      }
       const words = (key, y) => {
         context.fillStyle = ui.ink.paper;
         context.fillRect(0, y - 0.62 * row, width, 1.24 * row);
@@ -173,7 +179,7 @@ function rulerSurface(lab) {
         if (b <= a) return;
         outline(context, ui, [x(a), y, x(b), y + row], colour, { width: thick, dash, halo: false });
       };
-      words("row_asked", 0.7 * row);
+      words("row_asked", 0.62 * row);
       pieces(state, "asked").forEach((bin, n) => piece(bin, 1.5 * row, ui.ink.blue, n === chosen ? 4 : 1.5));
       words("row_first", 3.6 * row);
       const [a, b] = [lab.now.snapped[k], lab.now.snapped[k + 2]];

@@ -21,11 +21,11 @@ export function render({ model, el }) {
       context.stroke();
       context.setLineDash([]);
       line(context, ui, ...place(SPEC.state.dot), ...place(state.dot), ui.ink.blue);
-      dot(context, ui, ...place(state.dot), 10, ui.ink.blue);
+      dot(context, ui, ...place(state.dot), 12, ui.ink.blue);
     };
     const field = surface(ui, { ratio: 2, label: (state) => ui.t("canvas", at(state)), draw });
     if (ui.state.works) {
-      handle(ui, field, {
+      const button = handle(ui, field, {
         label: (state) => ui.t("dot", at(state)),
         place: (state) => state.dot,
         step: () => [0.02, 0.04],
@@ -35,10 +35,11 @@ export function render({ model, el }) {
         },
         dot: true,
       });
+      button.classList.add("mw-bare"); // the canvas draws it
     }
     const check = (label, done) => {
       const mark = make("b", {});
-      const word = make("span", { class: "mw-quiet" });
+      const word = make("span", { class: "mw-quiet", style: "white-space:nowrap" });
       ui.update((state) => {
         mark.textContent = done(state) ? "✓" : "○";
         mark.style.color = done(state) ? ui.ink.green : ui.ink.quiet;

@@ -21,8 +21,9 @@ NAMES = (  # in the order of the course
 )
 LANGUAGES = ("en", "ko")
 THEMES = ("auto", "light", "dark")
-SIZES = {"normal": 15, "presenter": 22}  # pixels of one em
-NARROW = 46  # ems: in less width the panels stand under each other
+SIZES = {"normal": 15, "presenter": 24}  # pixels of one em
+NARROW = 45  # ems: in less width the panels stand under each other
+WIDEST = 64  # ems: as style.css says
 SHARED = ("frame", "controls", "drawing", "dragging")
 
 

@@ -8,6 +8,7 @@ const OBJECTS = [ // painted in this order, the later over the earlier
   { kind: "post", half: [13, 66], colour: "purple" },
 ];
 const CLASS_COLOURS = { disc: "green", post: "purple" };
+const KINDS = ["disc", "post"];
 
 export function labelMap(centres) {
   // For each cell the number of the object that is seen there, -1 for none.
@@ -35,7 +36,7 @@ export function answers(centres) {
   const seen = OBJECTS.map((_, n) => n).filter((n) => pixels[n] > 0);
   return {
     map, classes, seen, pixels,
-    present: ["disc", "post"].filter((kind) => classes.includes(kind)),
+    present: KINDS.filter((kind) => classes.includes(kind)),
     parts: { disc: connectedParts(classes, SIDE, "disc"), post: connectedParts(classes, SIDE, "post") },
     boxes: seen.map((n) => boxOf(map, SIDE, n).map((v) => (v * IMAGE) / SIDE)),
   };
@@ -58,11 +59,42 @@ export function render({ model, el }) {
       make("div", { class: "mw-grid", style: "grid-template-columns:minmax(0,1fr) minmax(0,1.05fr)" }, scene(lab),
         make("div", { style: "display:grid;gap:.6em;min-width:0" },
           reading(ui, "says", says, { style: "font-size:1.2em;line-height:1.35;min-height:2.7em" }),
-          make("div", { class: "mw-quiet" }, ui.t("truth")),
           make("div", {}, make("p", { class: "mw-caption mw-quiet" }, ui.t("tensor")),
-            reading(ui, "tensor", tensor, { class: "mw-read", style: "min-height:10.5em" })))),
+            reading(ui, "tensor", tensor, { class: "mw-read", style: "min-height:10.5em" })), counts(lab))),
     ];
   });
+}
+
+const really = (kind) => OBJECTS.filter((object) => object.kind === kind).length;
+
+export function counted(task, kind, { present, parts, seen }) {
+  // How many objects of a kind an answer tells of; null: it tells only that there is one.
+  if (task === "classification") return present.includes(kind) ? null : 0;
+  return task === "semantic" ? parts[kind] : seen.filter((n) => OBJECTS[n].kind === kind).length;
+}
+
+function counts(lab) {
+  // A row a task: the objects that it counts, and last the truth.
+  const { ui } = lab;
+  const cell = (tag, ...words) => make(tag, { style: "padding:.2em .5em;text-align:left" }, ...words);
+  const rows = SPEC.choices.task.map((task) => {
+    const numbers = KINDS.map((kind) => reading(ui, `count-${task}-${kind}`, () => {
+      const count = counted(task, kind, lab.now);
+      return `${count ?? "≥ 1"} ${count === really(kind) ? "✓" : "✕"}`;
+    }));
+    const row = make("tr", { style: "border-top:1px solid var(--line)" },
+      cell("td", ui.t(task)), ...numbers.map((number) => cell("td", number)));
+    ui.update((state) => {
+      row.style.background = state.task === task ? "var(--panel)" : "none";
+      row.style.fontWeight = state.task === task ? 650 : 400;
+    });
+    return row;
+  });
+  const truth = make("tr", { class: "mw-quiet", style: "border-top:2px solid var(--line)" },
+    cell("td", ui.t("truth")), ...KINDS.map((kind) => cell("td", `${really(kind)}`)));
+  const head = make("tr", {}, ...["counts", "discs", "posts"].map((key) => cell("th", ui.t(key))));
+  return make("table", { style: "border-collapse:collapse;width:100%;line-height:1.25" }, make("thead", {}, head),
+    make("tbody", {}, ...rows, truth));
 }
 
 function scene(lab) {
@@ -93,7 +125,7 @@ function scene(lab) {
         const wide = context.measureText(words).width + 12 * ui.u;
         context.fillStyle = colour;
         context.fillRect(x, y, wide, 20 * ui.u);
-        text(context, ui, words, x + wide / 2, y + 10 * ui.u, { weight: 650, colour: ui.ink.paper });
+        text(context, ui, words, x + wide / 2, y + 10 * ui.u, { weight: 650, colour: upon(ui, colour) });
       };
       if (task === "classification") {
         present.forEach((kind, k) => tag(`✓ ${ui.t(kind)}`, 8, 8 + 26 * k * ui.u, ui.ink[CLASS_COLOURS[kind]]));

@@ -4,6 +4,7 @@ const IMAGE = 128; // pixels a side
 const LOSSES = ["loss_objectness", "loss_rpn_box_reg", "loss_classifier", "loss_box_reg", "loss_mask"];
 const LAYERS = { truth: "ink", proposals: "orange", rois: "green", detections: "blue", masks: "blue" };
 const PACE = 500; // milliseconds a checkpoint
+const DASHED = { width: 1.3, dash: [4, 3], halo: false }; // negative RoIs
 const DIGITS = 3; // of a loss
 const AXIS = 0.3; // height of the axis, of a lane's
 const TICKS = [0, 10, 30, 100, 300, 1000, 3000, 10000];
@@ -103,7 +104,7 @@ export function render({ model, el }) {
       make("div", { class: "mw-row" }, ...Object.entries(LAYERS).map(([key, ink]) => layer(ui, key, ink))),
       make("div", { class: "mw-grid", style: "grid-template-columns:minmax(0,1fr) minmax(0,1.25fr)" },
         picture(lab), losses(lab)),
-      reading(ui, "outcome", words, { class: "mw-read", style: "margin-top:.7em;height:11em", tabindex: 0,
+      reading(ui, "outcome", words, { class: "mw-read", style: "margin-top:.7em;--high:11em;--long:19em", tabindex: 0,
         role: "region", "aria-label": ui.t("outcome") }),
     ];
   });
@@ -165,14 +166,12 @@ function picture(lab) {
     draw: (context, width, height, state) => {
       const scale = width / IMAGE;
       const place = (box) => box.map((side) => side * scale);
-      const frameOf = ([x1, y1, x2, y2], colour, thick, dash, alpha = 1) => {
-        context.save();
-        context.globalAlpha = alpha;
-        context.strokeStyle = colour;
-        context.lineWidth = thick * ui.u;
-        context.setLineDash(dash.map((d) => d * ui.u));
+      const proposal = ({ box: [x1, y1, x2, y2], score }) => { // the surer, the stronger
+        context.globalAlpha = 0.4 + 0.6 * score;
+        context.strokeStyle = THEMES.dark.orange; // it stands out from the picture, whatever the page is
+        context.lineWidth = 1.8 * ui.u;
         context.strokeRect(x1 * scale, y1 * scale, (x2 - x1) * scale, (y2 - y1) * scale);
-        context.restore();
+        context.globalAlpha = 1;
       };
       context.fillStyle = ui.ink.panel;
       context.fillRect(0, 0, width, height);
@@ -183,12 +182,12 @@ function picture(lab) {
       const truth = state.truth ? lab.objects : [];
       for (const { box } of truth) outline(context, ui, place(box), ui.ink.ink, { dash: [2, 3] });
       if (state.proposals) {
-        const best = lab.proposals.slice(0, state.top).reverse(); // the best on top
-        for (const { box, score } of best) frameOf(box, ui.ink.orange, 1.6, [], 0.35 + 0.65 * score);
+        lab.proposals.slice(0, state.top).reverse().forEach(proposal); // the best on top
       }
       if (state.rois) {
         const { rois, positives } = lab.now;
-        rois.slice(positives).forEach((n) => frameOf(lab.candidates[n].box, ui.ink.red, 1.4, [4, 3]));
+        const negative = rois.slice(positives).map((n) => place(lab.candidates[n].box));
+        outlines(context, ui, negative, THEMES.dark.ink, DASHED);
         rois.slice(0, positives).forEach((n) => outline(context, ui, place(lab.candidates[n].box), ui.ink.green));
       }
       if (!state.detections) return;
@@ -200,7 +199,8 @@ function picture(lab) {
 }
 
 function cover(context, ui, pixels, scale) {
-  // The pixels of a mask, a run at a time: one by one they would show seams.
+  // The pixels of a mask, a run at a time: one by one they would show seams. Its border is what tells it from an object
+  // of the same colour.
   const edge = (k) => Math.round(k * scale);
   context.save();
   context.fillStyle = ui.ink.blue;
@@ -211,6 +211,20 @@ function cover(context, ui, pixels, scale) {
       if (to > from) context.fillRect(edge(from), edge(row), edge(to) - edge(from), edge(row + 1) - edge(row));
     }
   }
+  context.beginPath();
+  const side = (x, y, dx, dy) => {
+    context.moveTo(edge(x), edge(y));
+    context.lineTo(edge(x + dx), edge(y + dy));
+  };
+  for (let at = IMAGE; at < pixels.length; at++) {
+    const [x, y] = [at % IMAGE, Math.floor(at / IMAGE)];
+    if (pixels[at] !== pixels[at - IMAGE]) side(x, y, 1, 0);
+    if (x && pixels[at] !== pixels[at - 1]) side(x, y, 0, 1);
+  }
+  context.globalAlpha = 1;
+  context.strokeStyle = ui.ink.paper;
+  context.lineWidth = 1.5 * ui.u;
+  context.stroke();
   context.restore();
 }
 

@@ -2,7 +2,7 @@
 
 const IMAGE = 128; // pixels a side
 const STAGES = ["anchor", "proposal", "box", "crop", "mask"];
-const COLOURS = { anchor: "purple", proposal: "orange", box: "blue" };
+const COLOURS = { anchor: "purple", proposal: "orange", box: "blue", crop: "blue", mask: "green" };
 
 export function valuesOf({ low, high, values }) {
   // A recorded map: a byte a cell.
@@ -45,7 +45,7 @@ export function render({ model, el }) {
     lab.box = ({ stage }) => boxAt(lab.now, weights, stage);
     lab.said = (box) => box.map((v) => number(v, 1)).join(", ");
     lab.stage = ({ stage }) => ui.t(STAGES[Math.round(stage)]);
-    const names = detections.map(({ label, score }) => `${classes[label]} ${number(score)}`);
+    const names = detections.map(({ label, score }) => `${classes[label]} ${score.toFixed(2)}`);
     const formula = ({ threshold }) => {
       const { level, objectness, rpn_deltas, box_deltas, scores } = lab.now;
       const list = (values) => values.map((v) => number(v)).join(", ");
@@ -55,7 +55,7 @@ export function render({ model, el }) {
         ui.t("f_anchor", { ...place, level, objectness: number(objectness) }),
         ui.t("f_proposal", { ...place, deltas: list(rpn_deltas) }),
         ui.t("f_box", { ...place, deltas: list(box_deltas), weights: list(weights) }),
-        ui.t("f_label", { list: best.map(([score, name]) => `${name} ${number(score)}`).join(", ") }),
+        ui.t("f_label", { list: best.map(([score, name]) => `${name} ${score.toFixed(2)}`).join(", ") }),
         ui.t("f_mask", { count: lab.pixels.filter(Boolean).length, threshold: number(threshold) }),
       ].join("\n");
     };
@@ -67,10 +67,11 @@ export function render({ model, el }) {
         slider(ui, "threshold", ui.t("threshold"), { min: 0.1, max: 0.9, step: 0.05 })),
       make("div", { class: "mw-grid", style: "grid-template-columns:minmax(0,1fr) minmax(0,1.2fr)" },
         make("div", {}, picture(lab), track(lab)),
-        make("div", { style: "display:grid;gap:.8em;grid-template-columns:repeat(2,minmax(0,1fr))" },
-          captioned("crop", map(lab, "crop")), captioned("mask", map(lab, "mask")))),
-      reading(ui, "formula", formula, { class: "mw-read", style: "margin-top:.7em;height:9em", tabindex: 0,
-        role: "region", "aria-label": ui.t("formula") }),
+        make("div", { style: "display:grid;gap:.8em;min-width:0" },
+          make("div", { style: "display:grid;gap:.8em;grid-template-columns:repeat(2,minmax(0,1fr))" },
+            captioned("crop", map(lab, "crop")), captioned("mask", map(lab, "mask"))),
+          reading(ui, "formula", formula, { class: "mw-read", style: "--high:13.4em;--long:18em", tabindex: 0,
+            role: "region", "aria-label": ui.t("formula") }))),
     ];
   });
 }
@@ -99,7 +100,7 @@ function picture(lab) {
       }
       for (const name of ["anchor", "proposal"]) {
         const passed = state.stage >= STAGES.indexOf(name);
-        if (passed) outline(context, ui, place(lab.now[name]), ui.ink[COLOURS[name]], { width: 2, dash: [5, 4] });
+        if (passed) outline(context, ui, place(lab.now[name]), ui.ink[COLOURS[name]], { width: 2.5, dash: [7, 4] });
       }
       outline(context, ui, place(lab.box(state)), ui.ink.blue, { width: 3.5 });
     },
@@ -118,7 +119,7 @@ function track(lab) {
       line(context, ui, at(0) * width, y, at(STAGES.length - 1) * width, y, ui.ink.line, 4);
       line(context, ui, at(0) * width, y, at(stage) * width, y, ui.ink.blue, 4);
       STAGES.forEach((name, n) => {
-        dot(context, ui, at(n) * width, y, 5, n <= stage ? ui.ink.blue : ui.ink.line);
+        dot(context, ui, at(n) * width, y, 5.5, ui.ink[n <= stage ? COLOURS[name] : "line"]); // the colours' legend
         const weight = Math.round(stage) === n ? 650 : 400;
         text(context, ui, ui.t(name), at(n) * width, 0.82 * height, { size: 13, weight, most: 0.24 * width });
       });

@@ -19,14 +19,25 @@ LOOK = """(root) => {
   };
   const canvases = [...root.querySelectorAll("canvas")];
   return { high: [page.scrollHeight, page.clientHeight], wide: [page.scrollWidth, page.clientWidth],
-    used: root.getBoundingClientRect().height, colours: canvases.map(colours),
-    labels: canvases.map((canvas) => canvas.getAttribute("aria-label")) };
+    used: root.getBoundingClientRect().height, ground: getComputedStyle(page).backgroundColor,
+    colours: canvases.map(colours), labels: canvases.map((canvas) => canvas.getAttribute("aria-label")) };
 }"""
 LOOKS = {
     "en": ({"language": "en"}, (360, 600, 760, 1280)),
     "ko": ({"language": "ko"}, (360, 600, 760, 1280)),
     "presenter": ({"theme": "dark", "size": "presenter"}, (1100, 1920)),
 }
+
+
+FINGERS = """(root) => [...root.querySelectorAll(".mw-button, .mw-options label, .mw-field, .mw-dot")]
+  .map((control) => [control, control.getBoundingClientRect()])
+  .filter(([control, box]) => box.width && (box.width < 24 || box.height < (control.matches(".mw-dot") ? 24 : 36)))
+  .map(([control, box]) => `${control.className} ${control.textContent} ${box.width} x ${box.height}`)"""
+RING = """(root) => {
+  const focused = root.ownerDocument.activeElement;
+  const look = getComputedStyle(focused.closest(".mw-options") ?? focused);
+  return focused === root.ownerDocument.body || (look.outlineStyle === "solid" && parseFloat(look.outlineWidth) >= 2);
+}"""
 
 
 @pytest.mark.parametrize("look", LOOKS)
@@ -45,6 +56,8 @@ def test_ready_drawn_and_nothing_cut(shown, name, look):
         spare = (seen["high"][1] - seen["used"]) / SIZES[options.get("size", "normal")]
         assert spare < 17, f"at {width} pixels {spare:.0f} ems of the frame are empty"
         assert min(seen["colours"]) > 1 and min(map(len, seen["labels"])) >= 8
+        assert seen["ground"].startswith("rgb("), "the picture that stands in for the widget shines through"
+        assert width > 360 or not one.root.evaluate(FINGERS), "too small for a finger"
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -88,6 +101,7 @@ def test_moves_by_keyboard_and_every_control_can_be_reached(shown, name):
     reached = set()
     for _ in range(3 * wanted):
         reached.add(one.root.evaluate(focus))
+        assert one.root.evaluate(RING), "the focus is not to be seen"
         one.page.keyboard.press("Tab")
     assert len(reached - {-1}) >= wanted, f"Tab reaches {len(reached)} of {wanted}"
     one.frame.locator("[data-drag]").first.focus()
@@ -118,5 +132,5 @@ def test_language_theme_and_size_turn_in_place(shown, name):
     one.frame.locator(f"[title='{texts['en']['language']}']").click()
     assert one.frame.locator("h1").inner_text() == texts["ko"]["title"]
     after = ground(), one.root.evaluate("(root) => root.style.fontSize")
-    assert before == ("rgb(255, 255, 255)", "15px") and after == ("rgb(20, 24, 29)", "22px")
+    assert before == ("rgb(255, 255, 255)", "15px") and after == ("rgb(20, 24, 29)", f"{SIZES['presenter']}px")
     assert one.frame.locator(":focus").get_attribute("title") == texts["ko"]["language"]  # the focus stays

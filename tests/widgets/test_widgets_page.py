@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 
 from mrcnn_lite.widgets.page import document, figure
-from mrcnn_lite.widgets.source import HERE, NAMES, Options, read, state_of
+from mrcnn_lite.widgets.source import HERE, NAMES, SIZES, Options, read, state_of
 
 LARGEST_PICTURE = 45_000  # bytes: it is stored twice in each output
 LARGEST_DATA = 20_000
@@ -72,8 +72,8 @@ def test_the_height_is_fixed_for_a_width_and_grows_with_the_text(name):
     found = {size: re.findall(r"height:(\d+)px", page_of(name, size=size)) for size in ("normal", "presenter")}
     heights = {size: list(map(int, pixels)) for size, pixels in found.items()}
     em = read(name).height
-    assert heights["normal"] == [round(15 * em["wide"]), round(15 * em["narrow"])]
-    assert heights["presenter"] == [round(22 * em["wide"]), round(22 * em["narrow"])]
+    assert heights["normal"] == [round(SIZES["normal"] * em["wide"]), round(SIZES["normal"] * em["narrow"])]
+    assert heights["presenter"] == [round(SIZES["presenter"] * em["wide"]), round(SIZES["presenter"] * em["narrow"])]
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -81,6 +81,32 @@ def test_prepared_states_change_keys_that_exist_to_values_of_their_kind(name):
         assert isinstance(default, str) <= (key in widget.choices), key
 
 
+WORDS = ("ink", "quiet", "blue", "red", "green", "purple")  # what texts are written in; orange is for marks alone
+
+
+def contrast(one: str, other: str) -> float:
+    """WCAG's, of two colours as #rrggbb."""
+
+    def luminance(colour: str) -> float:
+        parts = [int(colour[k : k + 2], 16) / 255 for k in (1, 3, 5)]
+        linear = [v / 12.92 if v <= 0.04045 else ((v + 0.055) / 1.055) ** 2.4 for v in parts]
+        return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
+
+    darker, lighter = sorted(map(luminance, (one, other)))
+    return (lighter + 0.05) / (darker + 0.05)
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+def test_colours_stand_out_from_paper_and_panel(theme):
+    """Words by 4.5, marks by 3, as WCAG 2.2 asks."""
+    source = text("shared/frame.js").split(f"  {theme}: {{")[1].split("},")[0]
+    colours = dict(re.findall(r'(\w+): "(#\w{6})"', source))
+    for ground in ("paper", "panel"):
+        for name in (*WORDS, "orange"):
+            least = 4.5 if name in WORDS else 3
+            assert contrast(colours[name], colours[ground]) >= least, f"{name} on {ground}"
+
+
 def test_compact_keeps_what_runs():
     assert compact("// why\n  a = 1; // kept\n\n    b();\n") == "a = 1; // kept\nb();\n"
 

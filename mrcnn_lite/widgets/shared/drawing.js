@@ -4,6 +4,14 @@ const rgb = (hex) => [1, 3, 5].map((k) => parseInt(hex.slice(k, k + 2), 16));
 const mix = (a, b, t) => `rgb(${a.map((v, k) => Math.round(v + clamp(t, 0, 1) * (b[k] - v))).join(",")})`;
 const FONT = 'system-ui, "Segoe UI", "Noto Sans KR", sans-serif';
 
+function upon(ui, ground) {
+  // Paper or ink, whichever has more contrast with a ground of this colour (WCAG's formula).
+  const linear = (v) => (v <= 10 ? v / 3295 : ((v / 255 + 0.055) / 1.055) ** 2.4);
+  const luminance = (hex) => rgb(hex).reduce((sum, v, k) => sum + [0.2126, 0.7152, 0.0722][k] * linear(v), 0.05);
+  const contrast = (ink) => Math.max(luminance(ink) / luminance(ground), luminance(ground) / luminance(ink));
+  return contrast(ui.ink.paper) >= contrast(ui.ink.ink) ? ui.ink.paper : ui.ink.ink;
+}
+
 function surface(ui, { label, ratio = 1, draw, needs }) {
   // `ratio` is width / height; draw(context, width, height, state) in CSS pixels; label(state) says what is to be seen.
   // needs(state) is all that both depend on, beside theme and size: drawn anew where it changed; without it, always.
@@ -128,12 +136,13 @@ function cells(context, ui, width, height, rows, columns, paint, words) {
   // A grid of rectangles: paint(i, j) -> colour, words(i, j) -> what stands in it, where there is room.
   const [w, h] = [width / columns, height / rows];
   const size = Math.min(13, (0.42 * h) / ui.u);
+  const [x, y] = [(j) => Math.round(j * w), (i) => Math.round(i * h)]; // whole pixels: neither seams nor blurred lines
   for (let i = 0; i < rows; i++) {
     const colours = Array.from({ length: columns }, (_, j) => paint(i, j));
     for (let j = 0, start = 0; j < columns; j++) { // neighbours of one colour are one rectangle
       if (j + 1 < columns && colours[j + 1] === colours[start]) continue;
       context.fillStyle = colours[start];
-      context.fillRect(start * w, i * h, (j + 1 - start) * w + 0.5, h + 0.5);
+      context.fillRect(x(start), y(i), x(j + 1) - x(start), y(i + 1) - y(i));
       start = j + 1;
     }
   }
@@ -141,8 +150,14 @@ function cells(context, ui, width, height, rows, columns, paint, words) {
     context.strokeStyle = ui.ink.line;
     context.lineWidth = 1;
     context.beginPath();
-    for (let i = 0; i <= rows; i++) context.moveTo(0, i * h), context.lineTo(width, i * h);
-    for (let j = 0; j <= columns; j++) context.moveTo(j * w, 0), context.lineTo(j * w, height);
+    for (let i = 0; i <= rows; i++) {
+      const at = Math.min(y(i) + 0.5, height - 0.5);
+      context.moveTo(0, at), context.lineTo(width, at);
+    }
+    for (let j = 0; j <= columns; j++) {
+      const at = Math.min(x(j) + 0.5, width - 0.5);
+      context.moveTo(at, 0), context.lineTo(at, height);
+    }
     context.stroke();
   }
   if (!words || size * ui.u < 8.5) return;

@@ -2,15 +2,15 @@
 // model of whoever hosts us. Python joins shared/*.js, then the arithmetic, then the widget: nobody imports anything.
 // SPEC (from the widget's JSON file and source.py) and STYLE (from style.css) are constants before this text.
 
-// Okabe and Ito's colours, in two strengths: lines need contrast with white paper and with dark.
+// Okabe and Ito's colours, in two strengths: on paper and panel words need a contrast of 4.5, all else of 3.
 const THEMES = {
   light: {
     paper: "#ffffff", panel: "#f4f6f8", line: "#c9d1d9", ink: "#1b1f24", quiet: "#545d68", low: [255, 255, 255],
-    high: [138, 147, 160], blue: "#0072b2", red: "#d55e00", green: "#00805d", purple: "#a8487f", orange: "#e69f00",
+    high: [138, 147, 160], blue: "#0072b2", red: "#c43c16", green: "#007a59", purple: "#a8487f", orange: "#c17d00",
   },
   dark: {
     paper: "#14181d", panel: "#1f262d", line: "#47515c", ink: "#eef1f4", quiet: "#aab4bf", low: [26, 31, 37],
-    high: [112, 122, 135], blue: "#56b4e9", red: "#ff8c42", green: "#2fc79b", purple: "#e29ac4", orange: "#e69f00",
+    high: [100, 110, 123], blue: "#56b4e9", red: "#ff7f66", green: "#2fc79b", purple: "#e29ac4", orange: "#e69f00",
   },
 };
 
@@ -50,6 +50,7 @@ function frame({ model, el }, build) {
   const dark = window.matchMedia("(prefers-color-scheme: dark)");
   const view = { language: model.get("language"), theme: model.get("theme"), size: model.get("size"), hint: first };
   const root = make("div", { class: "mw" });
+  const isPage = el.tagName === "MAIN"; // in a frame of its own
   const note = make("p", { class: "mw-note" });
   const ui = { state: structuredClone(start), root, name: `mw${++instances}`, data: model.get("data") };
   let updates = [];
@@ -69,6 +70,7 @@ function frame({ model, el }, build) {
       if (typeof value === "string") root.style.setProperty(`--${name}`, value);
     }
     root.style.colorScheme = theme;
+    if (isPage) document.documentElement.style.background = ui.ink.paper; // over the picture that stands in for us
     root.style.fontSize = `${em}px`;
     root.dataset.theme = theme;
     root.dataset.narrow = el.clientWidth < SPEC.narrow * em;
@@ -108,10 +110,10 @@ function frame({ model, el }, build) {
     ui.set(structuredClone(state));
   };
   const turn = (what, values) => {
-    const place = [...root.querySelectorAll(".mw-bar > *")].indexOf(document.activeElement);
+    const place = [...root.querySelectorAll(".mw-bar button")].indexOf(document.activeElement);
     view[what] = values[(values.indexOf(view[what]) + 1) % values.length];
     rebuild();
-    root.querySelectorAll(".mw-bar > *")[place]?.focus();
+    root.querySelectorAll(".mw-bar button")[place]?.focus();
   };
   const button = (label, click, attributes = {}) =>
     make("button", { class: "mw-button", type: "button", click, ...attributes }, label);
@@ -123,12 +125,12 @@ function frame({ model, el }, build) {
     const presets = Object.entries(SPEC.presets).map(([name, patch]) =>
       button(ui.t(`preset.${name}`), () => prepared(name, { ...SPEC.state, ...patch }), { "data-preset": name }));
     const themes = () => (root.dataset.theme === "dark" ? ["dark", "light"] : ["light", "dark"]);
-    const bar = make("div", { class: "mw-bar" }, make(el.tagName === "MAIN" ? "h1" : "h2", {}, ui.t("title")),
+    const bar = make("div", { class: "mw-bar" }, make(isPage ? "h1" : "h2", {}, ui.t("title")),
       presets.length ? make("span", { class: "mw-quiet" }, ui.t("try")) : "", ...presets,
-      tool("↺", ui.t("reset"), () => prepared(first, start)),
-      tool("Aa", ui.t("size"), () => turn("size", Object.keys(SPEC.sizes))),
-      tool("◐", ui.t("theme"), () => turn("theme", themes())),
-      tool(ui.t("other_language"), ui.t("language"), () => turn("language", Object.keys(SPEC.texts))));
+      make("span", { class: "mw-tools" }, tool("↺", ui.t("reset"), () => prepared(first, start)),
+        tool("Aa", ui.t("size"), () => turn("size", Object.keys(SPEC.sizes))),
+        tool("◐", ui.t("theme"), () => turn("theme", themes())),
+        tool(ui.t("other_language"), ui.t("language"), () => turn("language", Object.keys(SPEC.texts)))));
     ui.resized = true;
     const parts = build(ui);
     root.replaceChildren(make("style", {}, STYLE), ...(ui.bare ? [] : [bar, note]), ...parts);
