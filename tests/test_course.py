@@ -292,6 +292,7 @@ def test_test_runs_every_part_whatever_fails_and_says_so_last(fakes, capsys):
     assert course.test(True, []) == 1
     assert [command[2] for command in fakes.commands] == ["ruff", "ruff", "mypy", "pytest", "pytest"]
     assert "--nbval-cell-timeout" in fakes.commands[-1]
+    assert all(command[command.index("--dist") + 1] == "loadfile" for command in fakes.commands[-2:])
     out = capsys.readouterr().out
     assert out.splitlines()[-1] == "1 passed, 2 failed, 0 skipped"
     assert out.count("FAILED") == 2
@@ -450,7 +451,8 @@ def test_count_reads_what_pytest_writes(tmp_path):
     )
     results = tmp_path / "results.xml"
     command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "--junitxml", results, tmp_path]
-    subprocess.run(list(map(str, command)), cwd=tmp_path, stdout=subprocess.DEVNULL)
+    plain = {**os.environ, "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"}  # seconds of imports that nobody needs here
+    subprocess.run(list(map(str, command)), cwd=tmp_path, stdout=subprocess.DEVNULL, env=plain)
     assert course.count(results) == (1, 2, 1)
     assert course.count(tmp_path / "none.xml") == (0, 0, 0)
 

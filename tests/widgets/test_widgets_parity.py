@@ -322,7 +322,7 @@ def test_mask_losses_their_gradients_and_probabilities(kind, count, agree):
         loss = pair.loss(logits, label, torch.tensor(target, dtype=torch.float64).view(1, side, side)) / pixels
         loss.backward()
         assert logits.grad is not None
-        if classes == 1 and kind == "sigmoid":
+        if classes == 1 and kind == "sigmoid" and spread == 1:  # of larger logits the sigmoid may be exactly 0 or 1
             assert logits.grad.abs().sum() > 0
         parts = (loss.detach(), logits.grad, pair.probability(logits, label).detach())
         pythons.append(torch.cat([part.flatten() for part in parts]))
@@ -440,6 +440,8 @@ def test_average_precision_is_cocos(count, agree):
         coco.dataset["categories"] = [{"id": n, "name": str(n)} for n in range(1, count + 1)]
         coco.createIndex()
         evaluation = COCOeval(coco, coco.loadRes(found), "bbox")
+        asked = evaluation.params  # of its ten thresholds and four sizes what is compared: a fortieth of the work
+        asked.iouThrs, asked.areaRng, asked.areaRngLbl = np.array([0.5]), [[0, 1e10]], ["all"]
         evaluation.evaluate()
         evaluation.accumulate()
     precision = evaluation.eval["precision"][0, :, :, 0, -1]  # IoU 0.5: [101, categories]
