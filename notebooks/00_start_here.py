@@ -17,12 +17,13 @@
 # [![Open this chapter in Google Colab](https://colab.research.google.com/assets/colab-badge.svg)](https://colab.research.google.com/github/mrcnn-lite/mrcnn_lite/blob/main/notebooks/00_start_here.ipynb)
 #
 # **After this notebook you can** run the course on this machine · load a trained Mask R-CNN and see what it finds · read
-# the dictionary that describes a picture's objects, and the one that a detector answers with.
+# the dictionary that describes a picture's objects, and the one that a detector answers with · turn polygons and run lengths
+# into masks and back, and an entry of a COCO file into a target · find wrong labels.
 #
 # **You need** Python and a little PyTorch. **Paper:** He, Gkioxari, Dollár, Girshick, *Mask R-CNN*, ICCV 2017
 # ([arXiv 1703.06870](https://arxiv.org/abs/1703.06870)), section 1.
 #
-# **Time:** 10 minutes to read; under a minute to run on two CPU cores, on a Colab T4 about as long (an estimate, not measured).
+# **Time:** 15 minutes to read, 70 for the exercises; under a minute to run on two CPU cores, on a Colab T4 about as long (an estimate, not measured).
 
 # %% [markdown]
 # ## Set-up
@@ -58,10 +59,19 @@ device = choose_device()
 print(installation.described(device))
 
 # %%
+import numpy as np
+from matplotlib.figure import Figure
+from pycocotools import mask as rle
+from torch import Tensor
+
 import mrcnn_lite as m
 from mrcnn_lite import widgets
+from mrcnn_lite.checks import check_batch
+from mrcnn_lite.exercises import ch00 as ex
 from mrcnn_lite.exercises import quiz
-from mrcnn_lite.visualize import draw, show, side_by_side
+from mrcnn_lite.visualize import contact_sheet, draw, show, side_by_side
+
+ORANGE, BLUE = "#d55e00", "#0072b2"  # told apart by colour-blind readers too
 
 # %% [markdown]
 # ## Does interaction work here?
@@ -127,6 +137,87 @@ print("from the mask:", [int(side) for side in box])
 print("in the target:", [int(side) for side in target["boxes"][0]])
 
 # %% [markdown]
+# ## From a file to a target
+#
+# Nobody stores masks as they are. A **COCO file** is JSON: `images`, `categories`, and `annotations`, an entry an object. Its
+# `segmentation` is either a list of polygons or run lengths; its `bbox` is x, y, width, height:
+
+# %%
+categories = [{"id": 1, "name": "person"}, {"id": 18, "name": "dog"}]
+dog = {"image_id": 7, "category_id": 18, "iscrowd": 0, "bbox": [1.5, 1.2, 9.0, 5.4], "area": 25.0}
+dog["segmentation"] = [[1.5, 5.1, 5.2, 1.2, 10.5, 2.4, 8.1, 6.6]]
+for key, value in dog.items():
+    print(f"{key:13} {value}")
+
+# %% [markdown]
+# **A polygon has no pixels.** Which does it cover? A side cuts through some; the rule of this course is that a pixel belongs to
+# the object if its centre does.
+
+# %% tags=["nbval-ignore-output"]
+height, width = 8, 12
+corners = np.reshape(dog["segmentation"][0], (-1, 2))
+covered = ex.polygon_mask.answer(dog["segmentation"], height, width)
+rows, columns = (covered >= 0).nonzero().T
+figure = Figure(figsize=(5.4, 3.4), layout="constrained")
+axes = figure.add_subplot()
+axes.imshow(covered, extent=(0, width, height, 0), cmap="Blues", vmin=0, vmax=2)
+axes.fill(*corners.T, fill=False, edgecolor=ORANGE, linewidth=2)
+axes.plot(columns + 0.5, rows + 0.5, ".", color="black", markersize=3)
+axes.set(xticks=range(width + 1), yticks=range(height + 1), xlabel="x", ylabel="y")
+axes.grid(color="0.8", linewidth=0.6)
+show(
+    figure,
+    "A four-sided polygon on a grid of pixels, with a dot in each centre: the pixels whose dot is inside are blue",
+)
+
+# %% [markdown] exercise="polygon_mask"
+
+# %% exercise="polygon_mask"
+
+# %% [markdown]
+# COCO's own tool draws with a rule of its own (sides are walked in fifths of a pixel), which differs at the outline only. So
+# a mask that was drawn again is not always the mask that was, and a data set should be drawn **once**, by one tool.
+
+# %%
+ours = ex.polygon_mask.answer(dog["segmentation"], height, width).numpy()
+theirs = rle.decode(rle.merge(rle.frPyObjects(dog["segmentation"], height, width)))
+print(f"pixels: ours {ours.sum()}, COCO's {theirs.sum()}; different: {(ours != theirs).sum()}")
+
+# %% [markdown]
+# **Run lengths.** A mask of 0 and 1 has long runs, so their lengths are a short way to write it. COCO uses them for crowds and
+# for results. They go **down the columns**, and zeros come first.
+
+# %% [markdown] exercise="run_lengths"
+
+# %% exercise="run_lengths"
+
+# %% [markdown] exercise="mask_of_runs"
+
+# %% exercise="mask_of_runs"
+
+# %% [markdown]
+# There and back nothing is lost. In results the numbers are packed into text as well, six bits a sign; it is the same list:
+
+# %%
+counts = ex.run_lengths.answer(torch.from_numpy(theirs))
+again = ex.mask_of_runs.answer({"size": [height, width], "counts": counts})
+print(f"{height * width} pixels in {len(counts)} numbers, {counts}")
+print("there and back, the same:", bool((again.numpy() == theirs).all()))
+print("as text:", rle.encode(np.asfortranarray(theirs))["counts"].decode())
+
+# %% [markdown]
+# **The rest of the entry.** Here most conversions go wrong without a word: four numbers that pass as another kind of box,
+# ids with gaps (COCO's 80 classes are numbered up to 90), and crowds. `iscrowd` is not "stored as run lengths": it marks a region
+# of many, which is no object to learn, and which counts neither for nor against you in the evaluation (chapter 09).
+
+# %% [markdown] exercise="coco_objects"
+
+# %% exercise="coco_objects"
+
+# %% [markdown]
+# `m.open_dataset("coco")` does all of this, and `mrcnn-lite data check FILE` says what is wrong with yours.
+
+# %% [markdown]
 # ## What is refused
 #
 # Most first hours with a detector are lost to input that is wrong and passes in silence. Here it is refused with a sentence:
@@ -150,6 +241,39 @@ for name, (images, its_target) in wrong.items():
 
 # %% [markdown]
 # All of them, with what they usually mean: [docs/what_went_wrong.md](../docs/what_went_wrong.md).
+#
+# ## What only eyes find
+#
+# A label can have the right shape and the wrong content. Nine pictures with their labels drawn on them; box, mask and name of
+# an object have one colour. **Draw a dozen of your own pictures before every first training**: it costs a minute.
+
+# %% tags=["nbval-ignore-output"]
+nine, their_targets = ex.planted()
+panels = [draw(one, target, shapes.class_names, scale=2) for one, target in zip(nine, their_targets)]
+show(
+    contact_sheet(panels, [str(number) for number in range(9)], columns=3),
+    "Nine pictures of coloured shapes, numbered 0 to 8, each with boxes, masks and names drawn on it",
+)
+
+# %% [markdown] exercise="label_errors"
+
+# %% exercise="label_errors"
+
+# %% [markdown]
+# How many of the three does the package refuse? It compares each box with its own mask:
+
+# %%
+refused = 0
+for one, target in zip(nine, their_targets):
+    try:
+        check_batch([one], [target], len(shapes.class_names), ["mask"])
+    except ValueError:
+        refused += 1
+print(f"{refused} of 9 refused")
+assert refused == 2
+
+# %% [markdown]
+# The third is right for everybody who cannot see.
 
 # %% [markdown]
 # ## What a detector answers
@@ -255,9 +379,11 @@ quiz("00")
 #
 # - Instance segmentation answers with one **mask, class, box and score for each object**.
 # - A target is a dictionary of boxes, labels and masks, object by object; a detection has the same keys and scores.
+# - In files masks are polygons (centres decide) or run lengths (down the columns, zeros first), boxes x, y, width, height.
 # - Mask R-CNN predicts a small mask inside each box. How, is what the next chapters build.
 #
-# **Glossary:** instance 인스턴스 · mask 마스크 · bounding box 경계 상자 · score 점수 · background 배경
+# **Glossary:** instance 인스턴스 · mask 마스크 · bounding box 경계 상자 · score 점수 · background 배경 · polygon 다각형 ·
+# run-length encoding 런 길이 부호화 · annotation 주석
 #
 # ## What the paper reports and what we measured
 #

@@ -414,6 +414,15 @@ show(
 #
 # With 1,000 proposals (FPN) of a whole photograph there is room for duplicates; a head that scores them, and a second NMS behind
 # it, deal with those.
+#
+# **Turn the dials yourself**, on one picture. With a kernel the sliders ask the model at every move; without one you see where
+# they stand at first. Keep few proposals and raise the threshold to 0.9: near copies crowd out a shape. Then keep many and lower it.
+
+# %% tags=["nbval-ignore-output"]
+from mrcnn_lite.widgets.panels import proposals_panel
+
+picture, target = shapes[0]
+proposals_panel(model, picture, target)
 
 # %% [markdown]
 # ## Five questions
