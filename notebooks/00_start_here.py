@@ -144,7 +144,7 @@ print("in the target:", [int(side) for side in target["boxes"][0]])
 
 # %%
 categories = [{"id": 1, "name": "person"}, {"id": 18, "name": "dog"}]
-dog = {"image_id": 7, "category_id": 18, "iscrowd": 0, "bbox": [1.5, 1.2, 9.0, 5.4], "area": 25.0}
+dog = {"image_id": 7, "category_id": 18, "iscrowd": 0, "bbox": [1.5, 1.2, 9.0, 5.4], "area": 28.2}
 dog["segmentation"] = [[1.5, 5.1, 5.2, 1.2, 10.5, 2.4, 8.1, 6.6]]
 for key, value in dog.items():
     print(f"{key:13} {value}")
@@ -170,9 +170,23 @@ show(
     "A four-sided polygon on a grid of pixels, with a dot in each centre: the pixels whose dot is inside are blue",
 )
 
+
 # %% [markdown] exercise="polygon_mask"
+# ### Exercise: `polygon_mask` (medium, 20 minutes)
+#
+# **From polygons to a mask.** COCO draws an object as a list of polygons, `[x1, y1, x2, y2, …]` each, in pixels; an
+# object that is hidden in the middle has several. A pixel is the object's where its **centre** lies inside one of them:
+# give `[height, width]`, 1 there and 0 elsewhere.
+
 
 # %% exercise="polygon_mask"
+def polygon_mask(polygons: list[list[float]], height: int, width: int) -> Tensor:
+    """polygons [x1, y1, x2, y2, …] in pixels -> mask [height, width] of 0 and 1."""
+    ...
+
+
+ex.polygon_mask.check(polygon_mask)
+# Stuck? ex.polygon_mask.hint(), and at the end ex.polygon_mask.solution()
 
 # %% [markdown]
 # COCO's own tool draws with a rule of its own (sides are walked in fifths of a pixel), which differs at the outline only. So
@@ -183,20 +197,46 @@ ours = ex.polygon_mask.answer(dog["segmentation"], height, width).numpy()
 theirs = rle.decode(rle.merge(rle.frPyObjects(dog["segmentation"], height, width)))
 print(f"pixels: ours {ours.sum()}, COCO's {theirs.sum()}; different: {(ours != theirs).sum()}")
 
+
 # %% [markdown]
 # **Run lengths.** A mask of 0 and 1 has long runs, so their lengths are a short way to write it. COCO uses them for crowds and
 # for results. They go **down the columns**, and zeros come first.
 
 # %% [markdown] exercise="run_lengths"
+# ### Exercise: `run_lengths` (easy, 15 minutes)
+#
+# **From a mask to run lengths** (RLE): `mask [H, W]` of 0 and 1 → a list of whole numbers. Read the mask **down its
+# first column**, then down the second, and so on, and count: so many 0, so many 1, so many 0 … The first number counts
+# **zeros**, also where there are none; together they are H · W.
+
 
 # %% exercise="run_lengths"
+def run_lengths(mask: Tensor) -> list[int]:
+    """mask [H, W] of 0 and 1 -> lengths of its runs, down the columns, zeros first."""
+    ...
+
+
+ex.run_lengths.check(run_lengths)
+# Stuck? ex.run_lengths.hint(), and at the end ex.run_lengths.solution()
 
 # %% [markdown] exercise="mask_of_runs"
+# ### Exercise: `mask_of_runs` (medium, 10 minutes)
+#
+# **And back:** `segmentation` is a dictionary as a COCO file holds it for crowds, `{"size": [height, width], "counts":
+# [zeros, ones, zeros, …]}` → the mask `[height, width]` of 0 and 1. The numbers go down the columns.
+
 
 # %% exercise="mask_of_runs"
+def mask_of_runs(segmentation: dict[str, list[int]]) -> Tensor:
+    """{"size": [height, width], "counts": [zeros, ones, …]} -> mask [height, width] of 0 and 1."""
+    ...
+
+
+ex.mask_of_runs.check(mask_of_runs)
+# Stuck? ex.mask_of_runs.hint(), and at the end ex.mask_of_runs.solution()
 
 # %% [markdown]
-# There and back nothing is lost. In results the numbers are packed into text as well, six bits a sign; it is the same list:
+# There and back nothing is lost. In results the numbers are packed into text as well, five bits a sign; it is the same list:
 
 # %%
 counts = ex.run_lengths.answer(torch.from_numpy(theirs))
@@ -205,14 +245,29 @@ print(f"{height * width} pixels in {len(counts)} numbers, {counts}")
 print("there and back, the same:", bool((again.numpy() == theirs).all()))
 print("as text:", rle.encode(np.asfortranarray(theirs))["counts"].decode())
 
+
 # %% [markdown]
 # **The rest of the entry.** Here most conversions go wrong without a word: four numbers that pass as another kind of box,
 # ids with gaps (COCO's 80 classes are numbered up to 90), and crowds. `iscrowd` is not "stored as run lengths": it marks a region
 # of many, which is no object to learn, and which counts neither for nor against you in the evaluation (chapter 09).
 
 # %% [markdown] exercise="coco_objects"
+# ### Exercise: `coco_objects` (medium, 15 minutes)
+#
+# **Read a COCO file's entries**: `annotations` of one picture → `(boxes [G, 4], labels [G])` of its target. Three things
+# to mind: `bbox` is **x, y, width, height**; `category_id` has gaps, and becomes 1, 2, … in the order of the **ids** in
+# `categories`; entries with `iscrowd` 1 are regions and no objects: leave them out. A picture without objects gives
+# `[0, 4]` and `[0]`.
+
 
 # %% exercise="coco_objects"
+def coco_objects(annotations: list[dict], categories: list[dict]) -> tuple[Tensor, Tensor]:
+    """annotations with bbox, category_id, iscrowd; categories with id, name -> boxes [G, 4], labels [G]."""
+    ...
+
+
+ex.coco_objects.check(coco_objects)
+# Stuck? ex.coco_objects.hint(), and at the end ex.coco_objects.solution()
 
 # %% [markdown]
 # `m.open_dataset("coco")` does all of this, and `mrcnn-lite data check FILE` says what is wrong with yours.
@@ -255,9 +310,23 @@ show(
     "Nine pictures of coloured shapes, numbered 0 to 8, each with boxes, masks and names drawn on it",
 )
 
+
 # %% [markdown] exercise="label_errors"
+# ### Exercise: `label_errors` (medium, 10 minutes)
+#
+# **Find three wrong labels.** Three of the nine pictures above have one error each. Say which, and what it is: `"box"`
+# (a box as x, y, width, height), `"masks"` (two masks in another order than their boxes), `"class"` (a wrong name) or
+# `"missing"` (an object without a label). Give a dictionary from the picture's number to the error.
+
 
 # %% exercise="label_errors"
+def label_errors() -> dict[int, str]:
+    """-> {number of the picture: "box", "masks", "class" or "missing", …}, three of them."""
+    ...
+
+
+ex.label_errors.check(label_errors)
+# Stuck? ex.label_errors.hint(), and at the end ex.label_errors.solution()
 
 # %% [markdown]
 # How many of the three does the package refuse? It compares each box with its own mask:
