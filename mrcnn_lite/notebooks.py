@@ -45,6 +45,7 @@ def folder_of_notebooks(given: Path | None = None) -> Path:
 def choose(folder: Path, prefixes: Sequence[str] = ()) -> list[Path]:
     """The notebooks whose names start so, or all. ValueError for a prefix that none has."""
     found = sorted(folder.glob(PATTERN))
+    prefixes = [Path(prefix).name for prefix in prefixes]  # a shell completes to notebooks/02_….ipynb
     for prefix in prefixes:
         if not any(path.name.startswith(prefix) for path in found):
             raise ValueError(f"no notebook starts with {prefix!r}: there are {', '.join(p.stem for p in found)}")

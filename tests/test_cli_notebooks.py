@@ -124,6 +124,7 @@ def test_the_folder_is_found_here_or_beside_the_package(tmp_path, monkeypatch):
     assert folder_of_notebooks().name == "notebooks" and choose(folder_of_notebooks(), ["02"])
     here = write(tmp_path / "notebooks", "01_sound.ipynb", "1")
     assert folder_of_notebooks() == here.resolve()
+    assert choose(here, ["notebooks/01_sound.ipynb"]) == [here / "01_sound.ipynb"]
 
 
 def test_the_first_line_is_one_that_tells_something():
