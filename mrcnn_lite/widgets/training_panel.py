@@ -152,8 +152,7 @@ class TrainingPanel(Panel):
         axes = figure.add_subplot()
         for name, colour, style in zip(self.names, COLOURS, STYLES):
             values = smoothed([step.losses[name] for step in history])
-            options = {"color": colour, "linestyle": style, "linewidth": 1.8}
-            axes.plot(values, label=name if on[name] else f"{name} (off)", **options)
+            axes.plot(values, color=colour, linestyle=style, label=name if on[name] else f"{name} (off)", linewidth=1.8)
             if not history:  # where each curve will begin
                 axes.plot(0, self.first_losses[name], "o", color=colour)
         axes.set(xlabel="step", ylabel="loss, running mean", yscale="log")
