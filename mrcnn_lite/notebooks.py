@@ -5,6 +5,7 @@ nbformat and nbclient, which come with JupyterLab, are imported when they are ne
 
 from __future__ import annotations
 
+import asyncio
 import importlib.util
 import re
 from collections.abc import Sequence
@@ -44,6 +45,7 @@ def folder_of_notebooks(given: Path | None = None) -> Path:
 def choose(folder: Path, prefixes: Sequence[str] = ()) -> list[Path]:
     """The notebooks whose names start so, or all. ValueError for a prefix that none has."""
     found = sorted(folder.glob(PATTERN))
+    prefixes = [Path(prefix).name for prefix in prefixes]  # a shell completes to notebooks/02_….ipynb
     for prefix in prefixes:
         if not any(path.name.startswith(prefix) for path in found):
             raise ValueError(f"no notebook starts with {prefix!r}: there are {', '.join(p.stem for p in found)}")
@@ -67,16 +69,18 @@ def solve(notebook: Any) -> int:
 def run(notebook: Any, folder: Path, cell_timeout: int = 600) -> Failure | None:
     """Execute a notebook in place, with `folder` as its working folder -> the cell that failed, or None.
 
-    cell_timeout: seconds for one cell. A kernel that dies or can't be started is a failure as well.
+    cell_timeout: seconds for one cell. A kernel that dies or can't be started is a failure as well. KeyboardInterrupt
+    for Ctrl-C, after the kernel has been shut down.
     """
     from nbclient import NotebookClient
     from nbclient.exceptions import CellControlSignal, CellExecutionError, DeadKernelError
 
     reached: list[int] = [0]
     client = NotebookClient(notebook, timeout=cell_timeout, resources={"metadata": {"path": str(folder)}})
+    client.extra_arguments = ["--log-level=CRITICAL"]  # what the kernel says to a terminal would stand among our lines
     client.on_cell_start = lambda cell, cell_index: reached.__setitem__(0, cell_index)
     try:
-        client.execute()
+        _execute(client)
     except (CellExecutionError, CellControlSignal, DeadKernelError) as error:
         cell = notebook.cells[reached[0]]
         if isinstance(error, CellExecutionError):
@@ -87,6 +91,17 @@ def run(notebook: Any, folder: Path, cell_timeout: int = 600) -> Failure | None:
             words = f"the cell took longer than {cell_timeout} seconds"
         return Failure(reached[0] + 1, first_line(cell.source), words)
     return None
+
+
+def _execute(client: Any) -> None:
+    """Execute. On Ctrl-C nbclient shuts the kernel down and then fails at whatever it meets next; here that is a
+    KeyboardInterrupt."""
+    try:
+        client.execute()
+    except (Exception, asyncio.CancelledError):
+        if getattr(client, "_async_cleanup_kernel_future", None) is not None:  # set by its handler of the signal
+            raise KeyboardInterrupt from None
+        raise
 
 
 def first_line(source: str) -> str:

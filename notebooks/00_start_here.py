@@ -17,12 +17,13 @@
 # [![Open this chapter in Google Colab](https://colab.research.google.com/assets/colab-badge.svg)](https://colab.research.google.com/github/mrcnn-lite/mrcnn_lite/blob/main/notebooks/00_start_here.ipynb)
 #
 # **After this notebook you can** run the course on this machine · load a trained Mask R-CNN and see what it finds · read
-# the dictionary that describes a picture's objects, and the one that a detector answers with.
+# the dictionary that describes a picture's objects, and the one that a detector answers with · turn polygons and run lengths
+# into masks and back, and an entry of a COCO file into a target · find wrong labels.
 #
 # **You need** Python and a little PyTorch. **Paper:** He, Gkioxari, Dollár, Girshick, *Mask R-CNN*, ICCV 2017
 # ([arXiv 1703.06870](https://arxiv.org/abs/1703.06870)), section 1.
 #
-# **Time:** 10 minutes to read; under a minute to run on two CPU cores, on a Colab T4 about as long (an estimate, not measured).
+# **Time:** 15 minutes to read, 70 for the exercises; under a minute to run on two CPU cores, on a Colab T4 about as long (an estimate, not measured).
 
 # %% [markdown]
 # ## Set-up
@@ -58,10 +59,20 @@ device = choose_device()
 print(installation.described(device))
 
 # %%
+import numpy as np
+import torch.nn.functional as F
+from matplotlib.figure import Figure
+from pycocotools import mask as rle
+from torch import Tensor
+
 import mrcnn_lite as m
 from mrcnn_lite import widgets
+from mrcnn_lite.checks import check_batch
+from mrcnn_lite.exercises import ch00 as ex
 from mrcnn_lite.exercises import quiz
-from mrcnn_lite.visualize import draw, show, side_by_side
+from mrcnn_lite.visualize import contact_sheet, draw, show, side_by_side
+
+ORANGE, BLUE = "#d55e00", "#0072b2"  # told apart by colour-blind readers too
 
 # %% [markdown]
 # ## Does interaction work here?
@@ -88,7 +99,7 @@ pictures, truths = zip(*[shapes[i] for i in range(6)])
 found = model.detect([picture.to(device) for picture in pictures])
 sure = [{name: values[d["scores"] > 0.5].cpu() for name, values in d.items()} for d in found]
 show(
-    side_by_side(pictures, sure, truths, shapes.class_names, columns=3, panel=192),
+    side_by_side(pictures, sure, truths, shapes.class_names, columns=3, panel=160),
     "Six pairs of pictures of coloured shapes with their masks outlined: the truth left, the prediction right",
 )
 
@@ -127,6 +138,150 @@ print("from the mask:", [int(side) for side in box])
 print("in the target:", [int(side) for side in target["boxes"][0]])
 
 # %% [markdown]
+# ## From a file to a target
+#
+# Nobody stores masks as they are. A **COCO file** is JSON: `images`, `categories`, and `annotations`, an entry an object. Its
+# `segmentation` is either a list of polygons or run lengths; its `bbox` is x, y, width, height:
+
+# %%
+categories = [{"id": 1, "name": "person"}, {"id": 18, "name": "dog"}]
+dog = {"image_id": 7, "category_id": 18, "iscrowd": 0, "bbox": [1.5, 1.2, 9.0, 5.4], "area": 28.2}
+dog["segmentation"] = [[1.5, 5.1, 5.2, 1.2, 10.5, 2.4, 8.1, 6.6]]
+for key, value in dog.items():
+    print(f"{key:13} {value}")
+
+# %% [markdown]
+# **A polygon has no pixels.** Which does it cover? A side cuts through some; the rule of this course is that a pixel belongs to
+# the object if its centre does.
+
+# %% tags=["nbval-ignore-output"]
+height, width = 8, 12
+corners = np.reshape(dog["segmentation"][0], (-1, 2))
+covered = ex.polygon_mask.answer(dog["segmentation"], height, width)
+rows, columns = (covered >= 0).nonzero().T
+figure = Figure(figsize=(5.4, 3.4), layout="constrained")
+axes = figure.add_subplot()
+axes.imshow(covered, extent=(0, width, height, 0), cmap="Blues", vmin=0, vmax=2)
+axes.fill(*corners.T, fill=False, edgecolor=ORANGE, linewidth=2)
+axes.plot(columns + 0.5, rows + 0.5, ".", color="black", markersize=3)
+axes.set(xticks=range(width + 1), yticks=range(height + 1), xlabel="x", ylabel="y")
+axes.grid(color="0.8", linewidth=0.6)
+show(
+    figure,
+    "A four-sided polygon on a grid of pixels, with a dot in each centre: the pixels whose dot is inside are blue",
+)
+
+
+# %% [markdown] exercise="polygon_mask"
+# ### Exercise: `polygon_mask` (medium, 20 minutes)
+#
+# **From polygons to a mask.** COCO draws an object as a list of polygons, `[x1, y1, x2, y2, …]` each, in pixels; an
+# object that is hidden in the middle has several. A pixel is the object's where its **centre** lies inside one of them:
+# give `[height, width]`, 1 there and 0 elsewhere.
+
+
+# %% exercise="polygon_mask"
+def polygon_mask(polygons: list[list[float]], height: int, width: int) -> Tensor:
+    """polygons [x1, y1, x2, y2, …] in pixels -> mask [height, width] of 0 and 1."""
+    ...
+
+
+ex.polygon_mask.check(polygon_mask)
+# Stuck? ex.polygon_mask.hint(), and at the end ex.polygon_mask.solution()
+
+# %% [markdown]
+# COCO's own tool draws with a rule of its own (it walks along the sides in fifths of a pixel), which differs at the outline. On
+# fifty random polygons:
+
+# %%
+random, counted = torch.Generator().manual_seed(0), np.zeros(3)
+for _ in range(50):
+    polygons = [ex.random_polygon(7, 60, 80, random)]
+    ours = ex.polygon_mask.answer(polygons, 60, 80).numpy()
+    theirs = rle.decode(rle.merge(rle.frPyObjects(polygons, 60, 80))) > 0
+    counted += (ours & theirs).sum(), (ours & ~theirs).sum(), (theirs & ~ours).sum()
+print("pixels in both {:.1%}, only in ours {:.1%}, only in COCO's {:.1%}".format(*counted / counted.sum()))
+assert counted[1:].max() < 0.01 * counted[0]
+
+# %% [markdown]
+# Little, but a mask that is drawn again by another tool is not the mask that was: draw a data set **once**.
+
+
+# %% [markdown]
+# **Run lengths.** A mask of 0 and 1 has long runs, so their lengths are a short way to write it. COCO uses them for crowds and
+# for results. They go **down the columns**, and zeros come first.
+
+# %% [markdown] exercise="run_lengths"
+# ### Exercise: `run_lengths` (easy, 15 minutes)
+#
+# **From a mask to run lengths** (RLE): `mask [H, W]` of 0 and 1 → a list of whole numbers. Read the mask **down its
+# first column**, then down the second, and so on, and count: so many 0, so many 1, so many 0 … The first number counts
+# **zeros**, also where there are none; together they are H · W.
+
+
+# %% exercise="run_lengths"
+def run_lengths(mask: Tensor) -> list[int]:
+    """mask [H, W] of 0 and 1 -> lengths of its runs, down the columns, zeros first."""
+    ...
+
+
+ex.run_lengths.check(run_lengths)
+# Stuck? ex.run_lengths.hint(), and at the end ex.run_lengths.solution()
+
+# %% [markdown] exercise="mask_of_runs"
+# ### Exercise: `mask_of_runs` (medium, 10 minutes)
+#
+# **And back:** `segmentation` is a dictionary as a COCO file holds it for crowds, `{"size": [height, width], "counts":
+# [zeros, ones, zeros, …]}` → the mask `[height, width]` of 0 and 1. The numbers go down the columns.
+
+
+# %% exercise="mask_of_runs"
+def mask_of_runs(segmentation: dict[str, list[int]]) -> Tensor:
+    """{"size": [height, width], "counts": [zeros, ones, …]} -> mask [height, width] of 0 and 1."""
+    ...
+
+
+ex.mask_of_runs.check(mask_of_runs)
+# Stuck? ex.mask_of_runs.hint(), and at the end ex.mask_of_runs.solution()
+
+# %% [markdown]
+# There and back nothing is lost. In results the numbers are packed into text as well, five bits a sign; it is the same list:
+
+# %%
+counts = ex.run_lengths.answer(covered)
+again = ex.mask_of_runs.answer({"size": [height, width], "counts": counts})
+print(f"{height * width} pixels in {len(counts)} numbers: {counts}")
+print("there and back, the same:", bool((again == covered).all()))
+print("as text:", rle.encode(np.asfortranarray(covered, np.uint8))["counts"].decode())
+
+
+# %% [markdown]
+# **The rest of the entry.** Here most conversions go wrong without a word: four numbers that pass as another kind of box,
+# ids with gaps (COCO's 80 classes are numbered up to 90), and crowds. `iscrowd` is not "stored as run lengths": it marks a region
+# of many, which is no object to learn, and which counts neither for nor against you in the evaluation (chapter 09).
+
+# %% [markdown] exercise="coco_objects"
+# ### Exercise: `coco_objects` (medium, 15 minutes)
+#
+# **Read a COCO file's entries**: `annotations` of one picture → `(boxes [G, 4], labels [G])` of its target. Three things
+# to mind: `bbox` is **x, y, width, height**; `category_id` has gaps, and becomes 1, 2, … in the order of the **ids** in
+# `categories`; entries with `iscrowd` 1 are regions and no objects: leave them out. A picture without objects gives
+# `[0, 4]` and `[0]`.
+
+
+# %% exercise="coco_objects"
+def coco_objects(annotations: list[dict], categories: list[dict]) -> tuple[Tensor, Tensor]:
+    """annotations with bbox, category_id, iscrowd; categories with id, name -> boxes [G, 4], labels [G]."""
+    ...
+
+
+ex.coco_objects.check(coco_objects)
+# Stuck? ex.coco_objects.hint(), and at the end ex.coco_objects.solution()
+
+# %% [markdown]
+# `m.open_dataset("coco")` does all of this, and `mrcnn-lite data check FILE` says what is wrong with yours.
+
+# %% [markdown]
 # ## What is refused
 #
 # Most first hours with a detector are lost to input that is wrong and passes in silence. Here it is refused with a sentence:
@@ -150,6 +305,54 @@ for name, (images, its_target) in wrong.items():
 
 # %% [markdown]
 # All of them, with what they usually mean: [docs/what_went_wrong.md](../docs/what_went_wrong.md).
+#
+# ## What only eyes find
+#
+# A label can have the right shape and the wrong content. Nine pictures with their labels drawn on them; box, mask and name of
+# an object have one colour. **Draw a dozen of your own pictures before every first training**: it costs a minute.
+
+# %% tags=["nbval-ignore-output"]
+nine, their_targets = ex.planted()
+pale = [0.4 + 0.6 * F.avg_pool2d(one, 9, 1, 4, count_include_pad=False) for one in nine]  # so that the labels stand out
+panels = [draw(one, target, shapes.class_names, scale=1.5) for one, target in zip(pale, their_targets)]
+show(
+    contact_sheet(panels, [str(number) for number in range(9)], columns=3),
+    "Nine pictures of coloured shapes, numbered 0 to 8, each with boxes, masks and names drawn on it",
+)
+
+
+# %% [markdown] exercise="label_errors"
+# ### Exercise: `label_errors` (medium, 10 minutes)
+#
+# **Find three wrong labels.** Three of the nine pictures above have one error each. Say which, and what it is: `"box"`
+# (a box as x, y, width, height), `"masks"` (two masks in another order than their boxes), `"class"` (a wrong name) or
+# `"missing"` (an object without a label). Give a dictionary from the picture's number to the error.
+
+
+# %% exercise="label_errors"
+def label_errors() -> dict[int, str]:
+    """-> {number of the picture: "box", "masks", "class" or "missing", …}, three of them."""
+    ...
+
+
+ex.label_errors.check(label_errors)
+# Stuck? ex.label_errors.hint(), and at the end ex.label_errors.solution()
+
+# %% [markdown]
+# How many of the three does the package refuse? It compares each box with its own mask:
+
+# %%
+refused = 0
+for one, target in zip(nine, their_targets):
+    try:
+        check_batch([one], [target], len(shapes.class_names), ["mask"])
+    except ValueError:
+        refused += 1
+print(f"{refused} of 9 refused")
+assert refused == 2
+
+# %% [markdown]
+# The third is right for everybody who cannot see.
 
 # %% [markdown]
 # ## What a detector answers
@@ -255,9 +458,11 @@ quiz("00")
 #
 # - Instance segmentation answers with one **mask, class, box and score for each object**.
 # - A target is a dictionary of boxes, labels and masks, object by object; a detection has the same keys and scores.
+# - In files masks are polygons (centres decide) or run lengths (down the columns, zeros first), boxes x, y, width, height.
 # - Mask R-CNN predicts a small mask inside each box. How, is what the next chapters build.
 #
-# **Glossary:** instance 인스턴스 · mask 마스크 · bounding box 경계 상자 · score 점수 · background 배경
+# **Glossary:** instance 인스턴스 · mask 마스크 · bounding box 경계 상자 · score 점수 · background 배경 · polygon 다각형 ·
+# run-length encoding 런 길이 부호화 · annotation 주석
 #
 # ## What the paper reports and what we measured
 #

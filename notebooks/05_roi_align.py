@@ -204,6 +204,18 @@ show(
 # lack of interpolation**. The paper says so with figures (Table 2c, ResNet-50-C4, mask AP): RoIPool 26.9, RoIWarp 27.2 (maximum)
 # and 27.1 (average), RoIAlign 30.2 and 30.3. Bilinear sampling alone is worth 0.2 to 0.3; not rounding is worth 3.
 #
+# **The same on a trained network.** The sliders need a kernel, since they cut a box out of its feature maps at every move; without
+# one you see the first crop. Move an end of x by half a pixel, again and again: with RoIPool, when does the crop change at all?
+# Then make the box larger, until the stride doubles.
+
+# %% tags=["nbval-ignore-output"]
+import mrcnn_lite as m
+from mrcnn_lite.widgets.panels import roi_features_panel
+
+picture = m.open_dataset("shapes", split="val", length=4, progress=False)[3][0]
+roi_features_panel(m.load(ASSETS / "shapes.safetensors"), picture, box=(80.5, 7.5, 122.5, 58.5))
+
+# %% [markdown]
 # ## How many points?
 #
 # On a ramp any number of points gives the same mean, so "not sensitive to the number" (section 3) cannot be seen there. On pure

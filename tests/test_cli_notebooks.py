@@ -2,7 +2,14 @@
 
 from __future__ import annotations
 
+import os
+import signal
+import sys
+import threading
+import time
+
 import nbformat
+import pytest
 
 from mrcnn_lite import notebooks
 from mrcnn_lite.cli import main
@@ -47,6 +54,38 @@ def test_one_of_them_and_a_cell_that_takes_too_long(tmp_path, capsys):
     assert total == "0 of 1 notebooks run on this machine"
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="no process is sent a Ctrl-C there")
+def test_ctrl_c_stops_everything_and_leaves_no_kernel(tmp_path, capfd):
+    source = "import os, time\nfrom pathlib import Path\nPath(os.environ['STARTED']).write_text(str(os.getpid()))"
+    folder = write(tmp_path / "notebooks", "01_slow.ipynb", f"{source}\ntime.sleep(600)")
+    write(folder, "02_never.ipynb", "1 / 0")
+    started = tmp_path / "started"
+
+    def press():
+        while not started.exists() or not started.read_text():
+            time.sleep(0.1)
+        os.kill(os.getpid(), signal.SIGINT)
+
+    thread = threading.Thread(target=press)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("STARTED", str(started))
+        thread.start()
+        assert main(["notebooks", "check", "--folder", str(folder)]) == 130
+    thread.join()
+    out, err = capfd.readouterr()
+    assert "FAILED" not in out and "02_never" not in out and err.strip() == "interrupted"
+    with pytest.raises(ProcessLookupError):
+        os.kill(int(started.read_text()), 0)
+
+
+def test_an_output_that_can_not_be_written_is_found_before_anything_runs(tmp_path, capsys):
+    folder = write(tmp_path / "notebooks", "01_sound.ipynb", "1")
+    (tmp_path / "file").write_text("")
+    assert main(["notebooks", "check", "--folder", str(folder), "--output", str(tmp_path / "file")]) == 2
+    out, err = capsys.readouterr()
+    assert out == "" and "File exists" in err
+
+
 def test_solved_puts_the_answers_in_and_the_checker_must_agree(tmp_path, capsys):
     folder = write(tmp_path / "notebooks", "02_a.ipynb", "from mrcnn_lite.exercises import ch02 as ex", EXERCISE,
                    exercise="iou")  # fmt: skip
@@ -85,6 +124,7 @@ def test_the_folder_is_found_here_or_beside_the_package(tmp_path, monkeypatch):
     assert folder_of_notebooks().name == "notebooks" and choose(folder_of_notebooks(), ["02"])
     here = write(tmp_path / "notebooks", "01_sound.ipynb", "1")
     assert folder_of_notebooks() == here.resolve()
+    assert choose(here, ["notebooks/01_sound.ipynb"]) == [here / "01_sound.ipynb"]
 
 
 def test_the_first_line_is_one_that_tells_something():

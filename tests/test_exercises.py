@@ -5,14 +5,22 @@ caught under its own name, and answers that are right in an unusual way must not
 """
 
 import importlib
+import json
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
+from pycocotools import mask as rle
 
 from mrcnn_lite.backbone import Bottleneck, norm_layer
 from mrcnn_lite.box_head import averaged
+from mrcnn_lite.checks import check_batch
+from mrcnn_lite.data import shapes
+from mrcnn_lite.data.coco import CocoJson
+from mrcnn_lite.data.coco_parts import draw_outline
+from mrcnn_lite.data.outlines import run_lengths as from_text
 from mrcnn_lite.exercises import exercise
 from mrcnn_lite.exercises.exercise import NOT_ATTEMPTED, RAISED, RIGHT, WRONG, exercises, functions
 from mrcnn_lite.fpn import FPN
@@ -65,6 +73,53 @@ def test_unusual_right_answers_are_accepted(found, name, function):
     assert verdict.status == RIGHT, verdict.text
 
 
+def test_chapter_00_says_what_pycocotools_and_the_reader_say(tmp_path):
+    """Run lengths and entries exactly; polygons except at the outline, where COCO's drawing has a rule of its own."""
+    ch00 = importlib.import_module("mrcnn_lite.exercises.ch00")
+    for (mask,) in ch00.run_lengths.cases():
+        counts = from_text(rle.encode(np.asfortranarray(mask))["counts"]).tolist()
+        assert ch00.run_lengths.answer(mask) == counts
+        code = {"size": list(mask.shape), "counts": counts}
+        assert torch.equal(ch00.mask_of_runs.answer(code), mask.long())
+        assert np.array_equal(rle.decode(rle.frPyObjects(code, *code["size"])), mask)
+
+    random = torch.Generator().manual_seed(1)
+    for _ in range(20):
+        polygons = [ch00.random_polygon(7, 60, 80, random) for _ in range(2)]
+        ours = ch00.polygon_mask.answer(polygons, 60, 80).numpy()
+        theirs = rle.decode(draw_outline(polygons, 60, 80)) > 0
+        assert theirs.any() and np.all(shrunk(theirs) <= ours) and np.all(shrunk(~theirs) <= ~ours)
+    corner = [[2.0, 1, 7, 1, 7, 4, 2, 4]]
+    assert np.array_equal(ch00.polygon_mask.answer(corner, 6, 9), rle.decode(draw_outline(corner, 6, 9)))
+
+    for annotations, categories in ch00.coco_objects.cases():
+        entries = [{"id": n, "image_id": 1, "area": 1.0, **a} for n, a in enumerate(annotations, 1)]
+        content = {"images": [{"id": 1, "file_name": "a.png", "height": 200, "width": 200}], "annotations": entries}
+        (tmp_path / "a.json").write_text(json.dumps(content | {"categories": categories}), encoding="utf-8")
+        read = CocoJson(tmp_path / "a.json").objects(0)
+        boxes, labels = ch00.coco_objects.answer(annotations, categories)
+        np.testing.assert_allclose(read.boxes, boxes)
+        assert read.labels.tolist() == labels.tolist()
+
+
+def test_chapter_00_has_three_wrong_targets_of_which_the_package_refuses_two():
+    ch00 = importlib.import_module("mrcnn_lite.exercises.ch00")
+    images, targets = ch00.planted()
+    refused = {}
+    for number, (image, target) in enumerate(zip(images, targets)):
+        try:
+            check_batch([image], [target], len(shapes.CLASS_NAMES), ["mask"])
+        except ValueError as error:
+            refused[number] = str(error)
+    assert {n for n, error in ch00.label_errors.answer().items() if error != "class"} == set(refused)
+    assert "looks like x, y, width, height" in refused[1] and "in another order" in refused[7]
+    right = [shapes.draw(index, seed=ch00.PLANTED_SEED) for index in ch00.PLANTED]
+    changed = [n for n, drawing in enumerate(right) if drawing.labels.tolist() != targets[n]["labels"].tolist()]
+    assert [ch00.label_errors.answer()[n] for n in changed] == ["class"]
+    said = ch00.label_errors.judge(lambda: {1: "box", 4: "class"}).text
+    assert said == "label_errors: 1 of 3 are right, 2 given." and ch00.label_errors.judge(dict).status == WRONG
+
+
 def test_chapter_07_says_what_the_package_does():
     """Its answers are written out for students; here they meet the layers that the networks are made of."""
     ch07 = importlib.import_module("mrcnn_lite.exercises.ch07")
@@ -109,6 +164,11 @@ def test_chapter_08_samples_as_the_package_does_and_gives_no_diagnosis_away():
         assert torch.equal(ch08.sample_rois.answer(best_iou, order, num_samples), index[keep])
     text = ch08.diagnose.judge(lambda: {"A": "no background", "B": "box order"}).text
     assert text == "diagnose: 1 of 4 letters are right." and "half pixel" not in text
+
+
+def shrunk(mask):
+    """Without the pixels that have one of the others around them."""
+    return F.max_pool2d(torch.from_numpy(~mask)[None].float(), 3, 1, 1)[0].numpy() == 0
 
 
 def count(module):

@@ -44,6 +44,8 @@ def run_check(arguments: argparse.Namespace) -> int:
     paths = choose(folder, arguments.prefixes)
     if arguments.output and arguments.output.resolve() == folder:
         raise ValueError(f"--output {arguments.output} is the folder of the notebooks themselves: choose another")
+    if arguments.output:
+        arguments.output.mkdir(parents=True, exist_ok=True)  # now: what is wrong with it should not show minutes later
     failed = 0
     with tempfile.TemporaryDirectory() as temporary:
         copy = Path(temporary) / "notebooks"
@@ -73,7 +75,6 @@ def passes(path: Path, solved: bool, cell_timeout: int, output: Path | None = No
         print(f"FAILED {seconds:6.0f} s  cell {failure.cell}, `{failure.first}`: {failure.words}", flush=True)
         return False
     if output:
-        output.mkdir(parents=True, exist_ok=True)
         notebook.metadata.pop("widgets", None)  # GitHub refuses notebooks with half of a widget's state
         with atomic(output / path.name) as temporary:
             nbformat.write(notebook, temporary)

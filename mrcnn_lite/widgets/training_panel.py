@@ -64,9 +64,10 @@ class TrainingPanel(Panel):
         self.asked_to_stop = threading.Event()
         self.drawing = threading.RLock()  # a moved slider and the thread may both want to draw
         self.optimizer = make_optimizer(model, model.config.train)
-        with torch.no_grad():
-            self.names = list(self.losses(0))
-        model.load_state_dict(self.first_state)  # BatchNorm in train mode has taken note of those pictures
+        with training_mode(model), torch.no_grad():
+            self.first_losses = {name: float(loss) for name, loss in self.losses(0).items()}
+        self.names = list(self.first_losses)
+        model.load_state_dict(self.first_state)  # BatchNorm has taken note of those pictures
         rates = {"min": math.log10(LEAST_RATE), "max": math.log10(MOST_RATE), "step": 0.1}
         controls = {
             "lr": ipywidgets.FloatLogSlider(value=lr, description="learning rate", style=WIDE, layout=ROW, **rates),
@@ -152,11 +153,16 @@ class TrainingPanel(Panel):
         for name, colour, style in zip(self.names, COLOURS, STYLES):
             values = smoothed([step.losses[name] for step in history])
             axes.plot(values, color=colour, linestyle=style, label=name if on[name] else f"{name} (off)", linewidth=1.8)
+            if not history:  # where each curve will begin
+                axes.plot(0, self.first_losses[name], "o", color=colour)
         axes.set(xlabel="step", ylabel="loss, running mean", yscale="log")
         axes.legend(frameon=False, loc="center left", bbox_to_anchor=(1, 0.5))
         chosen = [name for name in self.names if on[name]]
         if not history:
-            return figure, f"Not started. Learning rate {lr:.2g}, {len(chosen)} of {len(self.names)} losses on."
+            axes.set(xlim=(-1, 50), title="not started: the losses before the first step")
+            first = ", ".join(f"{name} {value:.4f}" for name, value in self.first_losses.items())
+            words = f"Not started: press Start. Before the first step: {first}. "
+            return figure, f"{words}Learning rate {lr:.2g}, {len(chosen)} of {len(self.names)} losses on."
         last = history[-1].losses
         words = f"{len(history)} steps; last: " + ", ".join(f"{name} {value:.4f}" for name, value in last.items())
         total = sum(last[name] for name in chosen)

@@ -53,6 +53,22 @@ def test_every_frontend_finds_something_it_can_show(panel):
     assert data["text/plain"] == f"{panel.alt} level <10>"
 
 
+def test_what_a_notebook_stores_is_small_and_the_live_picture_exact():
+    noise = np.random.default_rng(0).integers(0, 255, (60, 80, 3), dtype=np.uint8)
+    panel = Panel(lambda: (noise, "noise"), {}, "Noise, for the test.")
+    assert np.array_equal(np.asarray(Image.open(io.BytesIO(panel.picture.value))), noise)
+    stored = base64.b64decode(panel._repr_mimebundle_()[0]["image/png"])
+    assert len(stored) < len(panel.picture.value) / 2 and Image.open(io.BytesIO(stored)).size == (80, 60)
+
+
+def test_a_panel_whose_first_picture_fails_still_shows_its_words():
+    def broken():
+        raise ValueError("nothing to draw")
+
+    data, _ = Panel(broken, {}, "Nothing, for the test.")._repr_mimebundle_()
+    assert data["image/png"] == "" and "nothing to draw" in data["text/plain"]
+
+
 def test_ipython_takes_the_bundle_as_it_is(panel):
     """The formatter of a notebook: its versions differ in what they accept."""
     formatter = pytest.importorskip("IPython.core.formatters").DisplayFormatter()

@@ -47,6 +47,17 @@ def differ(then: dict[str, torch.Tensor], now: dict[str, torch.Tensor]) -> bool:
     return any(not torch.equal(then[name], now[name]) for name in then)
 
 
+def test_before_the_first_step_the_picture_shows_where_each_curve_begins(panel):
+    figure, words = panel.drawn(**panel.values())
+    (axes,) = figure.axes
+    dots = [line for line in axes.lines if line.get_marker() == "o"]
+    assert [line.get_ydata()[0] for line in dots] == list(panel.first_losses.values())
+    assert "before the first step" in axes.get_title() and words.startswith("Not started: press Start.")
+    panel.step(1e-3, panel.names)
+    (axes,) = panel.drawn(**panel.values())[0].axes
+    assert not axes.get_title() and not [line for line in axes.lines if line.get_marker() == "o"]
+
+
 def test_making_a_panel_changes_nothing(model, shapes):
     then = {name: value.clone() for name, value in model.train().state_dict().items()}
     training_panel(model, shapes)
@@ -60,6 +71,8 @@ def test_the_first_numbers_are_the_models_losses(panel, model, shapes):
     with torch.no_grad():
         expected = model.losses(images, targets, seeds=[mix(0, 0, i) for i in pictures])
     panel.start_over()  # BatchNorm has taken note of the pictures
+    assert panel.first_losses == pytest.approx({k: float(v) for k, v in expected.items()})
+    assert all(f"{name} {value:.4f}" in panel.words for name, value in panel.first_losses.items())
     step = panel.step(1e-3, panel.names)
     assert step.pictures == pictures and step.losses == pytest.approx({k: float(v) for k, v in expected.items()})
     panel.update()
