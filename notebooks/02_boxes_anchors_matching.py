@@ -152,7 +152,7 @@ ex.iou.check(iou)
 # A network that looks at a feature map cannot answer "where is a box?" with absolute coordinates: a convolution does the same
 # thing everywhere. So it answers **relative to fixed boxes**, a few at every cell: the *anchors*. Faster R-CNN has three
 # areas and three aspect ratios, 3 × 3 = 9 anchors a cell. Mask R-CNN has five areas: 5 × 3 = 15 anchors a cell on a single
-# map; on a pyramid each of five levels has one of them, and 3 anchors a cell. All ratios of one area have that area:
+# map; on a pyramid each of five levels has one area, so 3 anchors a cell. Whatever the ratio, the area stays the same:
 
 # %%
 cells = anchors.cell_anchors([32.0], [0.5, 1.0, 2.0])
