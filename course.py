@@ -193,7 +193,8 @@ def setup(here: bool, arguments: list[str]) -> int:
 
 def lab(here: bool, arguments: list[str]) -> int:
     start = ROOT / "notebooks" / "00_start_here.ipynb"
-    return run([interpreter(here), "-m", "jupyterlab", start if start.exists() else start.parent, *arguments])
+    root = f"--ServerApp.root_dir={ROOT}"  # WHY: by itself it would be notebooks/, and links to docs/ lead nowhere
+    return run([interpreter(here), "-m", "jupyterlab", root, *([start] if start.exists() else []), *arguments])
 
 
 def demo(here: bool, arguments: list[str]) -> int:

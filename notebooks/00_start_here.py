@@ -245,7 +245,8 @@ ex.mask_of_runs.check(mask_of_runs)
 # Stuck? ex.mask_of_runs.hint(), and at the end ex.mask_of_runs.solution()
 
 # %% [markdown]
-# There and back nothing is lost. In results the numbers are packed into text as well, five bits a sign; it is the same list:
+# There and back nothing is lost. In results the numbers are packed into text as well, five bits a character; it is the same
+# list:
 
 # %%
 counts = ex.run_lengths.answer(covered)
@@ -352,7 +353,7 @@ print(f"{refused} of 9 refused")
 assert refused == 2
 
 # %% [markdown]
-# The third is right for everybody who cannot see.
+# The third passes every check; only eyes find it.
 
 # %% [markdown]
 # ## What a detector answers
@@ -413,7 +414,7 @@ show(
 )
 
 # %% [markdown]
-# The cell is outlined to the pixel, though it is none like those of the training pictures: bright and round is enough. In
+# The cell is outlined closely, though it is none like those of the training pictures: bright and round is enough. In
 # the tissue nearly nothing passes 0.5. With the threshold lowered to 0.15 many of the blue ovals between the brown walls
 # appear after all, among a few inventions: the model sees them but is not sure that they are what it learnt to call a
 # nucleus. **A detector knows what it has seen.** Chapter 12 trains it on pictures of your own.

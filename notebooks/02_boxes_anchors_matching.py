@@ -54,6 +54,8 @@ device = choose_device()
 print(installation.described(device))
 
 # %%
+import textwrap
+
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 from torch import Tensor
@@ -65,6 +67,13 @@ from mrcnn_lite.exercises import quiz
 from mrcnn_lite.visualize import show
 
 BLUE, ORANGE, GREY = "#0072b2", "#d55e00", "#767676"  # told apart by colour-blind readers too
+
+
+def outline(axes, box, colour, width=2.0, style="-"):
+    """Draw a box (x1, y1, x2, y2)."""
+    x1, y1, x2, y2 = box
+    axes.add_patch(Rectangle((x1, y1), x2 - x1, y2 - y1, fill=False, ec=colour, lw=width, ls=style))
+
 
 # %% [markdown]
 # ## One convention
@@ -83,7 +92,7 @@ print("x1, y1, x2, y2        ", [x1, y1, x2, y2])
 print("x, y, width, height   ", [x1, y1, x2 - x1, y2 - y1], " COCO's files")
 print("fractions of the image", [x1 / W, y1 / H, x2 / W, y2 / H], " YOLO's and TensorFlow's")
 print("y1, x1, y2, x2        ", [y1, x1, y2, x2], " TensorFlow, matterport")
-print("last pixel inclusive  ", [x1, y1, x2 - 1, y2 - 1], " Detectron, PASCAL VOC: width = x2 - x1 + 1")
+print("last pixel inclusive  ", [x1, y1, x2 - 1, y2 - 1], " Detectron, VOC: width = x2 - x1 + 1")
 
 # %% [markdown]
 # What happens when the wrong one goes into a network? Ours says so, since it compares each box with the box of its own
@@ -98,7 +107,7 @@ wrong = target | {"boxes": torch.stack([x, y, right - x, bottom - y], dim=1)}
 try:
     model.losses([image], [wrong])
 except ValueError as error:
-    print(error)
+    print(textwrap.fill(str(error), 96))
 
 # %% [markdown]
 # ## How much do two boxes agree?
@@ -114,11 +123,11 @@ figure = Figure(figsize=(9, 1.9))
 for n, shift in enumerate((0, 4, 8, 16, 24)):
     pair = torch.tensor([[0.0, 0, side, side], [shift, 0, shift + side, side]])
     axes = figure.add_subplot(1, 5, n + 1)
-    for (left, top, right, bottom), colour in zip(pair.tolist(), (BLUE, ORANGE)):
-        axes.add_patch(Rectangle((left, top), right - left, bottom - top, fill=False, edgecolor=colour, linewidth=2))
+    outline(axes, pair[0].tolist(), BLUE)
+    outline(axes, pair[1].tolist(), ORANGE, style="--")
     axes.set(xlim=(-3, 69), ylim=(43, -3), aspect="equal", xticks=[], yticks=[])
     axes.set_title(f"IoU {boxes.iou(pair[:1], pair[1:]).item():.2f}", fontsize=11)
-show(figure, "Five pairs of squares, the second moved further each time: their IoU falls from 1.00 to 0.25")
+show(figure, "Five pairs of squares, one moved further each time: their IoU falls from 1.00 to 0.25")
 
 
 # %% [markdown] exercise="iou"
@@ -142,8 +151,8 @@ ex.iou.check(iou)
 #
 # A network that looks at a feature map cannot answer "where is a box?" with absolute coordinates: a convolution does the same
 # thing everywhere. So it answers **relative to fixed boxes**, a few at every cell: the *anchors*. Faster R-CNN has three
-# areas and three aspect ratios; Mask R-CNN, with five areas, 5 × 3 = 15 anchors a cell on one map, or on a pyramid one area on
-# each of five levels. Within one area, every ratio has the same number of square pixels:
+# areas and three aspect ratios, 3 × 3 = 9 anchors a cell. Mask R-CNN has five areas: 5 × 3 = 15 anchors a cell on a single
+# map; on a pyramid each of five levels has one area, so 3 anchors a cell. Whatever the ratio, the area stays the same:
 
 # %%
 cells = anchors.cell_anchors([32.0], [0.5, 1.0, 2.0])
@@ -161,7 +170,7 @@ for ratio, anchor in zip((0.5, 1.0, 2.0), cells):
 
 # %% exercise="cell_anchors"
 def cell_anchors(sizes: list[float], ratios: list[float]) -> Tensor:
-    """sizes in pixels, ratios = height / width -> anchors [len(ratios) * len(sizes), 4] around (0, 0)."""
+    """sizes in pixels, ratios = height / width -> anchors [len(ratios) * len(sizes), 4]."""
     ...
 
 
@@ -198,7 +207,8 @@ assert (sum(counts), single) == (268_569, 63_000)
 # %%
 anchor, thing = torch.tensor([[0.0, 0, 32, 32]]), torch.tensor([[4.0, -6, 52, 30]])
 for scale in (1, 2, 8):
-    print(f"scale {scale}:", [round(delta, 3) for delta in boxes.encode(anchor * scale, thing * scale)[0].tolist()])
+    deltas = boxes.encode(anchor * scale, thing * scale)[0]
+    print(f"scale {scale}:", [round(delta, 3) for delta in deltas.tolist()])
 
 
 # %% [markdown] exercise="encode"
@@ -237,8 +247,9 @@ ex.decode.check(decode)
 # %% [markdown]
 # ### A NaN on purpose
 #
-# One box without a width is enough: its logarithm is −∞, the loss is infinite, and after one step every weight is NaN. "My
-# loss is NaN" is a question about data nine times out of ten (pytorch/vision#2240 collects the reports).
+# One box without a width is enough: its logarithm is −∞, the loss is infinite, and after one step every weight is NaN. So
+# "my loss is NaN" is a question about the data first
+# ([pytorch/vision#2240](https://github.com/pytorch/vision/issues/2240) collects the reports).
 
 # %%
 flat = torch.tensor([[10.0, 10, 10, 30]])  # x2 == x1
@@ -268,7 +279,7 @@ except ValueError as error:
 
 # %% exercise="match"
 def match(objects: Tensor, anchors: Tensor, fg_iou: float, bg_iou: float) -> Tensor:
-    """objects [G, 4], anchors [P, 4] -> for each anchor its object's number, -1 negative or -2 ignored, [P]."""
+    """objects [G, 4], anchors [P, 4] -> each anchor's object, -1 negative or -2 ignored, [P]."""
     ...
 
 
@@ -281,29 +292,32 @@ ex.match.check(match)
 # %%
 config = m.Config.tiny(num_classes=len(shapes.class_names))
 grid = anchors.AnchorGrid(config.anchor_sizes, config.anchor_ratios, (4, 8, 16, 32))
-all_anchors = torch.cat(grid([(128 // stride, 128 // stride) for stride in (4, 8, 16, 32)], (128, 128)))
+maps = [(128 // stride, 128 // stride) for stride in (4, 8, 16, 32)]
+all_anchors = torch.cat(grid(maps, (128, 128)))
 plain = matching.match(target["boxes"], all_anchors, 0.7, 0.3)
 matched = matching.match(target["boxes"], all_anchors, 0.7, 0.3, best_anchor_rule=True)
 for name, result in (("thresholds alone", plain), ("with the best-anchor rule", matched)):
     positive, ignored = int((result >= 0).sum()), int((result == matching.IGNORED).sum())
     without = len(target["boxes"]) - len(result[result >= 0].unique())
-    print(
-        f"{name:26} {positive:3} positive, {ignored:3} ignored of {len(result)}; objects without an anchor: {without}"
-    )
+    print(f"{name:26} {positive:3} positive, {ignored:3} ignored of {len(result)};", end=" ")
+    print(f"objects without an anchor: {without}")
 
 # %%
 figure = Figure(figsize=(8, 4))
-for n, (title, chosen) in enumerate((("positive", matched >= 0), ("ignored", matched == matching.IGNORED))):
+parts = {"positive": matched >= 0, "ignored": matched == matching.IGNORED}
+for n, (title, chosen) in enumerate(parts.items()):
     axes = figure.add_subplot(1, 2, n + 1)
-    axes.imshow(image.permute(1, 2, 0) * 0.5)  # dark, so that the boxes stand out
-    for left, top, right, bottom in all_anchors[chosen].tolist():
-        axes.add_patch(Rectangle((left, top), right - left, bottom - top, fill=False, edgecolor="#e69f00", linewidth=1))
-    for left, top, right, bottom in target["boxes"].tolist():
-        axes.add_patch(Rectangle((left, top), right - left, bottom - top, fill=False, edgecolor="white", linewidth=2))
-    axes.set(title=f"{int(chosen.sum())} {title} anchors", xlim=(0, 128), ylim=(128, 0), xticks=[], yticks=[])
+    axes.imshow(image.permute(1, 2, 0) * 0.5 + 0.5, extent=(0, 128, 128, 0))  # paler: boxes stand out
+    for anchor in all_anchors[chosen].tolist():
+        outline(axes, anchor, ORANGE, width=1)
+    for thing in target["boxes"].tolist():
+        outline(axes, thing, "black")
+    axes.set_title(f"{int(chosen.sum())} {title} anchors")
+    axes.set(xlim=(0, 128), ylim=(128, 0), xticks=[], yticks=[])
 show(
     figure,
-    "A picture of shapes twice, objects in white: left the few positive anchors close to them, right the many ignored",
+    "A picture of shapes twice, objects in black: left the few positive anchors close to them, "
+    "right the many ignored ones in orange",
 )
 
 # %% [markdown]
@@ -335,18 +349,22 @@ def best_ious(dataset, sizes, ratios):
     grid, found = anchors.AnchorGrid(sizes, ratios, (4, 8, 16, 32)), []
     for i in range(len(dataset)):
         image, target = dataset[i]
-        maps = [(-(-image.shape[1] // stride), -(-image.shape[2] // stride)) for stride in (4, 8, 16, 32)]
-        every = torch.cat(grid(maps, image.shape[1:]))
-        found += [boxes.iou(part, every).amax(1) for part in target["boxes"].split(50)]  # not all objects at once
+        height, width = image.shape[1:]
+        maps = [(-(-height // stride), -(-width // stride)) for stride in (4, 8, 16, 32)]
+        every = torch.cat(grid(maps, (height, width)))
+        for part in target["boxes"].split(50):  # not all objects at once: memory
+            found.append(boxes.iou(part, every).amax(1))
     return torch.cat(found)
 
 
 def table(name, dataset):
     """Print the shares, and give them back."""
     found = {key: best_ious(dataset, *given) for key, given in SETS.items()}
-    print(f"{name}, {len(next(iter(found.values())))} objects; share whose best anchor reaches  0.5    0.7")
+    count = len(next(iter(found.values())))
+    print(f"{f'{name}, {count} objects: share whose best anchor reaches':59} 0.5    0.7")
     for key, values in found.items():
-        print(f"    {key:44} {(values >= 0.5).float().mean():12.0%} {(values >= 0.7).float().mean():6.0%}")
+        half, most = ((values >= least).float().mean() for least in (0.5, 0.7))
+        print(f"    {key:52} {half:6.0%} {most:6.0%}")
     return found
 
 
@@ -355,7 +373,8 @@ few = m.open_dataset("shapes", split="val", length=60, progress=False)
 ious = table("shapes", few)
 tall = table("stick figures", figures)
 share = lambda found, key: (found[key] >= 0.7).float().mean()  # noqa: E731
-assert all(share(found, "two sizes a level") > share(found, "three ratios (tiny's)") for found in (ious, tall))
+for found in (ious, tall):
+    assert share(found, "two sizes a level") > share(found, "three ratios (tiny's)")
 assert share(tall, "three ratios (tiny's)") > share(tall, "one square a level")
 
 # %% tags=["nbval-ignore-output"]
@@ -367,14 +386,18 @@ except FileNotFoundError as error:
 # %%
 figure = Figure(figsize=(7, 2.8))
 axes = figure.add_subplot()
-for (name, values), colour, style in zip(ious.items(), (GREY, BLUE, ORANGE, "black"), (":", "-", "--", "-.")):
-    axes.plot(values.sort().values, torch.linspace(1, 0, len(values)), style, color=colour, label=name, linewidth=2)
+looks = ((GREY, ":"), (BLUE, "-"), (ORANGE, "--"), ("black", "-."))
+for (name, values), (colour, style) in zip(ious.items(), looks):
+    above = torch.linspace(1, 0, len(values))
+    axes.plot(values.sort().values, above, style, color=colour, label=name, linewidth=2)
 axes.axvline(0.7, color="black", linewidth=0.8)
-axes.set(xlabel="best IoU with any anchor", ylabel="share of the shapes above", xlim=(0.3, 1), ylim=(0, 1))
+axes.set(xlabel="best IoU with any anchor", ylabel="share of the shapes above")
+axes.set(xlim=(0.3, 1), ylim=(0, 1))
 axes.legend(frameon=False, fontsize=9)
 show(
     figure,
-    "Share of objects whose best anchor exceeds each IoU: with two sizes a level the curve lies far to the right",
+    "Share of objects whose best anchor exceeds each IoU, a curve for each of the four sets: "
+    "with two sizes a level it lies far to the right",
 )
 
 # %% [markdown]
@@ -391,7 +414,11 @@ show(
 # zero, and so is its gradient, not NaN:
 
 # %%
-nothing = {"boxes": torch.zeros(0, 4), "labels": torch.zeros(0, dtype=torch.int64), "masks": torch.zeros(0, H, W)}
+nothing = {
+    "boxes": torch.zeros(0, 4),
+    "labels": torch.zeros(0, dtype=torch.int64),
+    "masks": torch.zeros(0, H, W),
+}
 torch.manual_seed(0)
 losses = model.losses([torch.rand(3, H, W)], [nothing])
 for name, loss in losses.items():

@@ -100,8 +100,8 @@ print(
 
 # %% [markdown]
 # Were all of them to learn, the answer "no object" would be nearly always right and nearly all of the gradient. So **256 anchors
-# of each image are sampled, up to half of them positive** (Faster R-CNN, section 3.1.3). Are there fewer positives, as here, negatives
-# fill the rest.
+# of each image are sampled, up to half of them positive** (Faster R-CNN, section 3.1.3). Where there are fewer positives, as
+# here, negatives fill the rest.
 
 # %%
 index, keep = matching.sample(matched, 256, 0.5, torch.Generator().manual_seed(0))
@@ -178,8 +178,8 @@ ex.rpn_box_loss.check(rpn_box_loss)
 
 # %% [markdown]
 # Faster R-CNN's equation 1 has a weight λ = 10 for the box loss, and divides it by the number of *places*, about 2,400; the first
-# loss is divided by 256. Both come to about the same weight. To divide both by the number of sampled anchors, λ = 1, is that in
-# short.
+# loss is divided by 256. As 10 / 2,400 is about 1 / 256, both losses weigh about the same: one may as well divide both by the
+# number of sampled anchors and leave λ out.
 #
 # ## From deltas to proposals
 #

@@ -67,6 +67,12 @@ from mrcnn_lite.visualize import show
 BLUE, ORANGE, GREY = "#0072b2", "#d55e00", "#767676"  # told apart by colour-blind readers too
 
 
+def outline(axes, box, colour, width=2.0, style="-"):
+    """Draw a box (x1, y1, x2, y2)."""
+    x1, y1, x2, y2 = box
+    axes.add_patch(Rectangle((x1, y1), x2 - x1, y2 - y1, fill=False, ec=colour, lw=width, ls=style))
+
+
 # %% [markdown]
 # ## One crop for every box
 #
@@ -107,7 +113,7 @@ ex.snap.check(snap)
 box = torch.tensor([40.0, 24.0, 135.0, 120.0])
 for stride in (8, 16, 32):
     first_x, first_y, last_x, last_y = ex.snap.answer(box.tolist(), stride)
-    snapped = torch.tensor([first_x, first_y, last_x + 1.0, last_y + 1.0]) * stride  # the last cell is part of it
+    snapped = torch.tensor([first_x, first_y, last_x + 1.0, last_y + 1.0]) * stride  # the last, too
     agreement = boxes.iou(box[None], snapped[None]).item()
     print(f"stride {stride:2}: becomes {snapped.int().tolist()}, IoU with the box {agreement:.2f}")
 
@@ -123,19 +129,15 @@ for n, stride in enumerate((8, 16, 32)):
         axes.axhline(line, color=GREY, linewidth=0.4)
         axes.axvline(line, color=GREY, linewidth=0.4)
     first_x, first_y, last_x, last_y = ex.snap.answer(box.tolist(), stride)
-    for (left, top, right, bottom), colour, style in (
-        (box.tolist(), BLUE, "-"),
-        ([first_x * stride, first_y * stride, (last_x + 1) * stride, (last_y + 1) * stride], ORANGE, "--"),
-    ):
-        axes.add_patch(
-            Rectangle(
-                (left, top), right - left, bottom - top, fill=False, edgecolor=colour, linewidth=2.2, linestyle=style
-            )
-        )
-    axes.set(title=f"stride {stride}", xlim=(0, 192), ylim=(192, 0), aspect="equal", xticks=[], yticks=[])
+    snapped = [side * stride for side in (first_x, first_y, last_x + 1, last_y + 1)]
+    outline(axes, box.tolist(), BLUE)
+    outline(axes, snapped, ORANGE, style="--")
+    axes.set(xlim=(0, 192), ylim=(192, 0), aspect="equal", xticks=[], yticks=[])
+    axes.set_title(f"stride {stride}")
 show(
     figure,
-    "A box in blue on the grids of strides 8, 16 and 32, and in dashed orange what RoIPool makes of it: further off each time",
+    "A box in blue on the grids of strides 8, 16 and 32, and in dashed orange what RoIPool "
+    "makes of it: further off each time",
 )
 
 
@@ -167,16 +169,17 @@ figure = Figure(figsize=(7, 2.4))
 axes = figure.add_subplot()
 for stride, colour, style in ((8, BLUE, "-"), (16, ORANGE, "--"), (32, GREY, ":")):
     shift = (sides / stride + 0.5).floor() * stride - sides
-    print(f"stride {stride:2}: mean of the magnitude {shift.abs().mean():5.2f} px, largest {shift.abs().max():5.2f} px")
-    assert shift.abs().max() <= stride / 2
-    axes.hist(
-        shift, bins=64, range=(-16, 16), histtype="step", color=colour, linestyle=style, label=f"stride {stride}", lw=2
-    )
-axes.set(xlabel="a side is moved by ... image pixels", yticks=[])
+    mean, largest = shift.abs().mean(), shift.abs().max()
+    print(f"stride {stride:2}: mean of the magnitude {mean:5.2f} px, largest {largest:5.2f} px")
+    assert largest <= stride / 2
+    counts, edges = torch.histogram(shift, bins=64, range=(-16, 16))
+    axes.stairs(counts, edges, color=colour, linestyle=style, linewidth=2, label=f"stride {stride}")
+axes.set(xlabel="image pixels by which a side is moved", ylabel="how many sides", yticks=[])
 axes.legend(frameon=False)
 show(
     figure,
-    "Histograms of the shift: even between minus and plus half a stride, so four times as wide at stride 32 as at stride 8",
+    "Histograms of the shift: even between minus and plus half a stride, so four times as wide "
+    "at stride 32 as at stride 8",
 )
 
 
@@ -208,7 +211,7 @@ ex.bin_edges.check(bin_edges)
 for size in (2, 4, 7):
     edges = ex.bin_edges.answer(0, 9, size)
     shared = sum(end > start for (_, end), (start, _) in itertools.pairwise(edges))
-    print(f"10 cells in {size} bins: {edges}; neighbours that share a cell: {shared}")
+    print(f"10 cells in {size} bins, neighbours that share a cell: {shared}\n    {edges}")
 
 
 # %% [markdown]
@@ -245,11 +248,11 @@ widgets.show("roi_pool")
 
 # %%
 noise = torch.rand(1, 1, 20, 20)
-crops = [
-    roi_ops.roi_pool(noise, torch.tensor([[0.0, 40 + shift, 40, 168 + shift, 168]]), 7, 1 / 16) for shift in range(17)
-]
+moved = [torch.tensor([[0.0, 40 + shift, 40, 168 + shift, 168]]) for shift in range(17)]
+crops = [roi_ops.roi_pool(noise, one, 7, 1 / 16) for one in moved]
 change = [int((after != before).sum()) for before, after in itertools.pairwise(crops)]
-print("cells of 49 that change when the box moves by one more pixel:", change)
+print("cells of 49 that change when the box moves by one more pixel:")
+print(change)
 assert sum(number > 0 for number in change) == 1
 
 # %% [markdown]
@@ -260,13 +263,16 @@ assert sum(number > 0 for number in change) == 1
 # %%
 image = torch.zeros(1, 1, 128, 128)
 image[..., 40:88, 57:63] = 1.0
-features = torch.nn.functional.avg_pool2d(image, 16)  # what a perfect backbone might say: the share that is covered
+# What a perfect backbone might say: the share of each cell that the object covers.
+features = torch.nn.functional.avg_pool2d(image, 16)
 thin = torch.tensor([[0.0, 57, 40, 63, 88]])
 first_x, _, last_x, _ = ex.snap.answer(thin[0, 1:].tolist(), 16)
 print(f"columns 57 to 63 lie in cell {57 // 16}; RoIPool takes the cells {first_x} to {last_x}")
-print("RoIPool  sees at most", roi_ops.roi_pool(features, thin, 2, 1 / 16).max().item())
-print("RoIAlign sees at most", round(roi_ops.roi_align(features, thin, 2, 1 / 16).max().item(), 3))
-assert roi_ops.roi_pool(features, thin, 2, 1 / 16).max() == 0 < roi_ops.roi_align(features, thin, 2, 1 / 16).max()
+pooled = roi_ops.roi_pool(features, thin, 2, 1 / 16).max().item()
+aligned = roi_ops.roi_align(features, thin, 2, 1 / 16).max().item()
+print(f"RoIPool  sees at most {pooled:.3f}")
+print(f"RoIAlign sees at most {aligned:.3f}")
+assert pooled == 0 < aligned
 
 
 # %% [markdown]
@@ -275,19 +281,20 @@ assert roi_ops.roi_pool(features, thin, 2, 1 / 16).max() == 0 < roi_ops.roi_alig
 # ## The head and its loss
 #
 # 7 × 7 × C → two fully connected layers → K + 1 class scores and, for **each class**, four numbers. The box loss is paid by
-# the true class's four alone, and only by positives (IoU ≥ 0.5 with an object; 1 in 4 of the sampled, section 2.3).
+# the true class's four alone, and only by positives: boxes with an IoU of 0.5 or more with an object, a quarter of those
+# that are sampled (section 2.3).
 
 # %% [markdown] exercise="head_box_loss"
 # ### Exercise: `head_box_loss` (medium, 15 minutes)
 #
 # The head predicts a box **for each class**: `deltas [R, K + 1, 4]`, `labels [R]` (0 = background), `gt_deltas [R, 4]`
-# → smooth L1 (β = 1/9) of the **true class's** box, positives only, summed and divided by R. Which four of the 4 (K +
-# 1) numbers learn?
+# → smooth L1 (β = 1/9) of the **true class's** box, positives only, summed and divided by R. Which four of a
+# RoI's numbers learn?
 
 
 # %% exercise="head_box_loss"
 def head_box_loss(deltas: Tensor, labels: Tensor, gt_deltas: Tensor) -> Tensor:
-    """deltas [R, K + 1, 4], labels int64 [R], 0 = background, gt_deltas [R, 4] -> the loss, a number."""
+    """deltas [R, K + 1, 4], labels int64 [R] (0 = background), gt_deltas [R, 4] -> the loss."""
     ...
 
 
@@ -317,4 +324,4 @@ quiz("04")
 # | --- | --- | --- |
 # | largest shift of a side | half a cell, by the definition of [x / 16] | 4, 8, 16 px at stride 8, 16, 32: the histogram |
 # | cost in mask AP, C4 (stride 16) | 26.9 instead of 30.3 (Mask R-CNN, Table 2c) | not at this scale; chapter 10 |
-# | cost in mask AP, C5 (stride 32) | 23.6 instead of 30.9 (Table 2d) | |
+# | cost in mask AP, C5 (stride 32) | 23.6 instead of 30.9 (Table 2d) | not at this scale; chapter 10 |

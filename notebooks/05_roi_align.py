@@ -265,7 +265,7 @@ for name, op in (("RoIPool", roi_ops.roi_pool), ("RoIAlign", roi_ops.roi_align))
     print(f"{name:9} the gradient reaches {int((features.grad != 0).sum()):2} cells; of the box: {rois.grad}")
 
 # %% [markdown]
-# Of RoIPool one cell a bin learns, the one that happened to be largest. Of RoIAlign all that were looked at.
+# With RoIPool one cell a bin learns, the one that happened to be largest; with RoIAlign all that were looked at.
 #
 # ## Held against the compiled one
 #
@@ -330,7 +330,7 @@ quiz("05")
 # | | the paper | here |
 # | --- | --- | --- |
 # | RoIPool → RoIAlign, C4 (stride 16) | 26.9 → 30.3 mask AP (Table 2c) | the staircase above; training at this size is chapter 10's |
-# | the same, C5 (stride 32) | 23.6 → 30.9 mask AP (Table 2d) | |
-# | with FPN | + 1.5 mask AP, + 0.5 box AP (section 4.2, text) | |
-# | keypoints, FPN | 59.8 → 64.2 (Table 6) | |
-# | maximum or average | 30.2, 30.3 (Table 2c): no matter | |
+# | the same, C5 (stride 32) | 23.6 → 30.9 mask AP (Table 2d) | the same |
+# | with FPN | + 1.5 mask AP, + 0.5 box AP (section 4.2, text) | not measured |
+# | keypoints, FPN | 59.8 → 64.2 (Table 6) | not measured |
+# | maximum or average | 30.2, 30.3 (Table 2c): no matter | not measured |

@@ -278,10 +278,11 @@ def test_demo_and_lab_pass_their_arguments_on(fakes):
     start = fakes.root / "notebooks" / "00_start_here.ipynb"
     start.touch()
     course.lab(True, [])
+    root = f"--ServerApp.root_dir={fakes.root}"  # so that a notebook's link to ../docs leads somewhere
     assert fakes.commands == [
         [sys.executable, "-m", "mrcnn_lite.demo", "--minutes", "2"],
-        [sys.executable, "-m", "jupyterlab", str(fakes.root / "notebooks"), "--no-browser"],
-        [sys.executable, "-m", "jupyterlab", str(start)],
+        [sys.executable, "-m", "jupyterlab", root, "--no-browser"],
+        [sys.executable, "-m", "jupyterlab", root, str(start)],
     ]
 
 

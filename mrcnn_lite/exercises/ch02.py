@@ -111,7 +111,7 @@ same area**, size², whatever its ratio. `sizes`, `ratios` → `[len(ratios) * l
     )
 
     def stub(sizes: list[float], ratios: list[float]) -> Tensor:
-        """sizes in pixels, ratios = height / width -> anchors [len(ratios) * len(sizes), 4] around (0, 0)."""
+        """sizes in pixels, ratios = height / width -> anchors [len(ratios) * len(sizes), 4]."""
         ...
 
     def inputs(random: torch.Generator) -> Iterator[tuple[Any, ...]]:
@@ -313,7 +313,7 @@ their IoU; each belongs to the object that *it* overlaps most. Mind the picture 
     )
 
     def stub(objects: Tensor, anchors: Tensor, fg_iou: float, bg_iou: float) -> Tensor:
-        """objects [G, 4], anchors [P, 4] -> for each anchor its object's number, -1 negative or -2 ignored, [P]."""
+        """objects [G, 4], anchors [P, 4] -> each anchor's object, -1 negative or -2 ignored, [P]."""
         ...
 
     def inputs(random: torch.Generator) -> Iterator[tuple[Any, ...]]:

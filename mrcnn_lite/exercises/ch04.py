@@ -262,8 +262,8 @@ exercises before are at hand as `ex.snap.answer` and `ex.bin_edges.answer`.
 class head_box_loss(Exercise):
     text = """
 The head predicts a box **for each class**: `deltas [R, K + 1, 4]`, `labels [R]` (0 = background), `gt_deltas [R, 4]`
-→ smooth L1 (β = 1/9) of the **true class's** box, positives only, summed and divided by R. Which four of the 4 (K +
-1) numbers learn?
+→ smooth L1 (β = 1/9) of the **true class's** box, positives only, summed and divided by R. Which four of a
+RoI's numbers learn?
 """
     minutes, difficulty = 15, 2
     hints = (
@@ -277,7 +277,7 @@ The head predicts a box **for each class**: `deltas [R, K + 1, 4]`, `labels [R]`
         return F.smooth_l1_loss(chosen, gt_deltas[positive], beta=1 / 9, reduction="sum") / max(len(labels), 1)
 
     def stub(deltas: Tensor, labels: Tensor, gt_deltas: Tensor) -> Tensor:
-        """deltas [R, K + 1, 4], labels int64 [R], 0 = background, gt_deltas [R, 4] -> the loss, a number."""
+        """deltas [R, K + 1, 4], labels int64 [R] (0 = background), gt_deltas [R, 4] -> the loss."""
         ...
 
     def inputs(random: torch.Generator) -> Iterator[tuple[Any, ...]]:
