@@ -430,6 +430,8 @@ class Report:
         with tempfile.TemporaryDirectory() as folder:
             results = Path(folder) / "results.xml"
             self._run(name, ["-m", "pytest", "--junitxml", results, *arguments], results)
+            if "--nbval" in arguments:
+                say("".join(f"{seconds:7.1f} s  {file}\n" for file, seconds in seconds_of_files(results).items()))
 
     def _run(self, name: str, arguments: list, results: Path | None = None) -> None:
         say(f"\n-------- {name}")
@@ -465,6 +467,15 @@ def count(results: Path) -> tuple[int, int, int]:
     )
     failed = failures + errors
     return max(0, total - failed - skipped), failed, skipped
+
+
+def seconds_of_files(results: Path) -> dict[str, float]:
+    """What the tests of each file took together, the cells of each notebook say; {} where there is no JUnit file."""
+    seconds: dict[str, float] = {}
+    for case in ElementTree.parse(str(results)).iter("testcase") if results.exists() else ():
+        file = case.get("classname", "")
+        seconds[file] = seconds.get(file, 0.0) + float(case.get("time", 0))
+    return dict(sorted(seconds.items()))
 
 
 def run(command: Iterable[Any], **options: Any) -> int:

@@ -456,6 +456,15 @@ def test_count_reads_what_pytest_writes(tmp_path):
     subprocess.run(list(map(str, command)), cwd=tmp_path, stdout=subprocess.DEVNULL, env=plain)
     assert course.count(results) == (1, 2, 1)
     assert course.count(tmp_path / "none.xml") == (0, 0, 0)
+    assert list(course.seconds_of_files(results)) == ["test_some"]
+    assert course.seconds_of_files(tmp_path / "none.xml") == {}
+
+
+def test_seconds_of_a_file_are_those_of_all_its_cells(tmp_path):
+    results = tmp_path / "results.xml"
+    cell = '<testcase classname="notebooks.{}.ipynb" name="Cell 0" time="{}" />'
+    results.write_text(f"<testsuite>{cell.format('02', 1.5)}{cell.format('01', 2)}{cell.format('02', 3)}</testsuite>")
+    assert course.seconds_of_files(results) == {"notebooks.01.ipynb": 2.0, "notebooks.02.ipynb": 4.5}
 
 
 def test_a_part_that_crashes_counts_as_one_failure(fakes, capsys):

@@ -211,18 +211,16 @@ def overfit(model, dataset, images, targets, kind, steps=250, lr=2e-3):
     return ap
 
 
-def first(count, name):
-    dataset = open_dataset(name, split="train", length=count)
-    pairs = [dataset[i] for i in range(count)]
+def four(name):
+    dataset = open_dataset(name, split="train", length=4)
+    pairs = [dataset[i] for i in range(4)]
     return dataset, [image for image, _ in pairs], [target for _, target in pairs]
 
 
-# Of C4 each RoI goes through res5: half the images, and half the RoIs of which then half may be positive.
-@pytest.mark.parametrize("arch, count, changes", [
-    ("fpn", 4, {}), ("c4", 2, {"roi_samples": 32, "roi_positive_fraction": 0.5}),
-])  # fmt: skip
-def test_overfits_a_few_images(arch, count, changes):
-    dataset, images, targets = first(count, "shapes")
+# Of C4 each RoI goes through res5: half of the RoIs, of which then half may be positive.
+@pytest.mark.parametrize("arch, changes", [("fpn", {}), ("c4", {"roi_samples": 32, "roi_positive_fraction": 0.5})])
+def test_overfits_four_images(arch, changes):
+    dataset, images, targets = four("shapes")
     check_batch(images, targets, 7, ("mask",))
     torch.manual_seed(0)
     model = build_model(tiny(arch, num_classes=7, norm="gn", **changes))
@@ -230,7 +228,7 @@ def test_overfits_a_few_images(arch, count, changes):
 
 
 def test_overfits_keypoints():
-    dataset, images, targets = first(4, "stick-figures")
+    dataset, images, targets = four("stick-figures")
     torch.manual_seed(0)
     model = build_model(tiny(heads=("keypoint",), num_classes=2, norm="gn", num_keypoints=dataset.num_keypoints))
     assert overfit(model, dataset, images, targets, "keypoint") > 0.9
