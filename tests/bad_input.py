@@ -1,6 +1,6 @@
 """Every wrong input of a detector's first hours, given to torchvision and to us, each in a process of its own.
 
-    python tests/bad_input.py [--json FILE]        prints the table: the input, torchvision's answer, ours
+    python tests/bad_input.py [--ours] [--json FILE]      prints the table: the input, torchvision's answer, ours
 
 A segmentation fault ends only the process of its row: each is forked from this one, which has torch and both models
 ready. The second image of a batch is the wrong one, so that "image 1" in a message is no accident.
@@ -298,10 +298,13 @@ def in_words(found: dict[str, Any]) -> str:
 def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--json", type=Path, help="write the answers to this file (an absolute path)")
+    parser.add_argument("--ours", action="store_true", help="without torchvision, which takes most of the time")
     options = parser.parse_args(arguments)
     torch.set_num_threads(1)
     theirs = Torchvision()
     sides = {"torchvision": theirs, "mrcnn_lite": Ours(theirs.model)}
+    if options.ours:
+        del sides["torchvision"]
     answers: dict[str, dict[str, Any]] = {}
     for row in ROWS:
         answers[row.name] = {name: answer(row, side) for name, side in sides.items()}

@@ -23,11 +23,11 @@ HARMLESS = [row for row in bad_input.ROWS if row.refusal is None]
 
 @pytest.fixture(scope="module")
 def answers(tmp_path_factory):
-    """row -> side -> what happened; printed as a table, which `pytest -s` shows."""
+    """row -> "mrcnn_lite" -> what happened; printed as a table, which `pytest -s` shows."""
     if not hasattr(os, "fork"):
         pytest.skip("each row runs in a forked process, which this system does not have")
     file = tmp_path_factory.mktemp("bad_input") / "answers.json"
-    subprocess.run([sys.executable, SCRIPT, "--json", file], check=True, timeout=500)
+    subprocess.run([sys.executable, SCRIPT, "--ours", "--json", file], check=True, timeout=500)
     return json.loads(file.read_text())
 
 

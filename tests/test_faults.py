@@ -127,11 +127,17 @@ def test_a_process_that_reads_pictures_leaves_it_to_the_run_when_to_stop(number,
     assert history.step == 10 and same(model, whole)
 
 
+@pytest.fixture(scope="module")
+def together():
+    """The model of a run in two processes that was left in peace."""
+    model = make()
+    train(model, Squares(), processes=2, **OPTIONS)
+    return model
+
+
 @posix
 @pytest.mark.parametrize("rank", [pytest.param("0", marks=pytest.mark.slow), "1"])
-def test_one_of_several_training_processes_is_killed(rank, tmp_path):
-    together = make()
-    train(together, Squares(), processes=2, **OPTIONS)
+def test_one_of_several_training_processes_is_killed(rank, tmp_path, together):
     with pytest.raises(ChildProcessError, match=rf"process {rank} of 2 was killed by SIGKILL; .* memory runs out"):
         train(make(), Deadly(rank), output=tmp_path, checkpoint_every=1, processes=2, **OPTIONS)
     assert load_checkpoint(tmp_path / "last.pt")["step"] >= 5

@@ -44,6 +44,14 @@ def make(kind, backbone, num_classes, **settings):
     return calm(build(net, num_classes=num_classes, **settings))
 
 
+def narrow_keypoint_head(width=64):
+    """Eight convolutions as in torchvision's own head, of an eighth of its 512 channels: a sixtieth of the work."""
+    return {
+        "keypoint_head": tv.keypoint_rcnn.KeypointRCNNHeads(256, (width,) * 8),
+        "keypoint_predictor": tv.keypoint_rcnn.KeypointRCNNPredictor(width, num_keypoints=17),
+    }
+
+
 CASES = [
     ("faster", "resnet18", 5),
     ("faster", "resnet50", 21),
@@ -136,7 +144,8 @@ def draw_first(matched, num_samples, positive_fraction, generator=None):
 @pytest.mark.parametrize("kind,backbone,num_classes", [c for c in CASES if not c[0].endswith("v2")])
 def test_same_losses_and_gradients(kind, backbone, num_classes, dtype, monkeypatch):
     """Gradients in float64: in float32 a ReLU whose input is 0 but for rounding goes either way, and entries jump."""
-    theirs = make(kind, backbone, num_classes).to(dtype)
+    settings = narrow_keypoint_head() if kind == "keypoint" and dtype == torch.float64 else {}
+    theirs = make(kind, backbone, num_classes, **settings).to(dtype)
     ours = from_torchvision(theirs)
     for name in ("image_mean", "image_std"):  # ours keeps them in float32
         value = torch.tensor(getattr(theirs.transform, name), dtype=dtype)[:, None, None]
