@@ -211,10 +211,11 @@ def test(here: bool, arguments: list[str]) -> int:
     report.tool("ruff check", "ruff", "check", ".")
     report.tool("ruff format", "ruff", "format", "--check", ".")
     report.tool("mypy", "mypy")
-    # A worker a core, each with one thread; a file's tests stay together, since they share what they prepare.
-    report.pytest("tests", "-n", str(min(os.cpu_count() or 1, MOST_WORKERS)), "--dist", "loadfile", "tests")
+    # A worker a core, each with one thread; what a file's tests prepare, or a notebook's kernel, they share.
+    workers = ["-n", str(min(os.cpu_count() or 1, MOST_WORKERS)), "--dist", "loadfile"]
+    report.pytest("tests", *workers, "tests")
     if any((ROOT / "notebooks").rglob("*.ipynb")):
-        report.pytest("notebooks", *NBVAL, "notebooks")
+        report.pytest("notebooks", *workers, *NBVAL, "notebooks")
     return report.close()
 
 

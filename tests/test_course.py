@@ -292,6 +292,7 @@ def test_test_runs_every_part_whatever_fails_and_says_so_last(fakes, capsys):
     assert course.test(True, []) == 1
     assert [command[2] for command in fakes.commands] == ["ruff", "ruff", "mypy", "pytest", "pytest"]
     assert "--nbval-cell-timeout" in fakes.commands[-1]
+    assert all(command[command.index("--dist") + 1] == "loadfile" for command in fakes.commands[-2:])
     out = capsys.readouterr().out
     assert out.splitlines()[-1] == "1 passed, 2 failed, 0 skipped"
     assert out.count("FAILED") == 2
