@@ -211,24 +211,26 @@ def overfit(model, dataset, images, targets, kind, steps=250, lr=2e-3):
     return ap
 
 
-def four(name):
-    dataset = open_dataset(name, split="train", length=4)
-    pairs = [dataset[i] for i in range(4)]
+def first(count, name):
+    dataset = open_dataset(name, split="train", length=count)
+    pairs = [dataset[i] for i in range(count)]
     return dataset, [image for image, _ in pairs], [target for _, target in pairs]
 
 
-@pytest.mark.parametrize("arch", ["fpn", "c4"])
-def test_overfits_four_images(arch):
-    dataset, images, targets = four("shapes")
+# Of C4 each RoI goes through res5: half the images, and half the RoIs of which then half may be positive.
+@pytest.mark.parametrize("arch, count, changes", [
+    ("fpn", 4, {}), ("c4", 2, {"roi_samples": 32, "roi_positive_fraction": 0.5}),
+])  # fmt: skip
+def test_overfits_a_few_images(arch, count, changes):
+    dataset, images, targets = first(count, "shapes")
     check_batch(images, targets, 7, ("mask",))
     torch.manual_seed(0)
-    changes = {} if arch == "fpn" else {"roi_samples": 64}
     model = build_model(tiny(arch, num_classes=7, norm="gn", **changes))
     assert overfit(model, dataset, images, targets, "mask") > 0.9
 
 
 def test_overfits_keypoints():
-    dataset, images, targets = four("stick-figures")
+    dataset, images, targets = first(4, "stick-figures")
     torch.manual_seed(0)
     model = build_model(tiny(heads=("keypoint",), num_classes=2, norm="gn", num_keypoints=dataset.num_keypoints))
     assert overfit(model, dataset, images, targets, "keypoint") > 0.9
