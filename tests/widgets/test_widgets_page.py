@@ -6,7 +6,6 @@ import html
 import re
 from html.parser import HTMLParser
 
-import numpy as np
 import pytest
 from PIL import Image
 
@@ -91,9 +90,9 @@ def test_text_is_escaped():
 @pytest.mark.parametrize("name", NAMES)
 def test_the_picture_shows_something_and_is_small(name):
     path = HERE / f"{name}.png"
-    picture = np.asarray(Image.open(path).convert("RGB"))
+    picture = Image.open(path).convert("RGB")
     assert path.stat().st_size < LARGEST_OF.get(name, LARGEST_PICTURE)
-    assert picture.shape[1] > 800 and len(np.unique(picture.reshape(-1, 3), axis=0)) > 8
+    assert picture.width > 800 and len(picture.getcolors(picture.width * picture.height)) > 8
 
 
 @pytest.mark.parametrize("path", sorted(HERE.glob("*_data.json")), ids=lambda path: path.stem)
