@@ -322,7 +322,7 @@ def test_mask_losses_their_gradients_and_probabilities(kind, count, agree):
         loss = pair.loss(logits, label, torch.tensor(target, dtype=torch.float64).view(1, side, side)) / pixels
         loss.backward()
         assert logits.grad is not None
-        if classes == 1 and kind == "sigmoid":
+        if classes == 1 and kind == "sigmoid" and spread == 1:  # of larger logits the sigmoid may be exactly 0 or 1
             assert logits.grad.abs().sum() > 0
         parts = (loss.detach(), logits.grad, pair.probability(logits, label).detach())
         pythons.append(torch.cat([part.flatten() for part in parts]))
