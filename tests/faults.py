@@ -38,7 +38,8 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 import safetensors.torch
 import torch
-import torch._dynamo  # every optimizer brings it about: here once for all children
+import torch._dynamo  # every optimizer brings it about, as NMS does torchvision: here once for all children
+import torchvision  # noqa: F401
 
 from mrcnn_lite.build import build_model
 from mrcnn_lite.config import Config
