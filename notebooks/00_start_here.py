@@ -169,8 +169,7 @@ axes.set(xticks=range(width + 1), yticks=range(height + 1), xlabel="x", ylabel="
 axes.grid(color="0.8", linewidth=0.6)
 show(
     figure,
-    "A four-sided polygon on a grid of pixels, with a dot in each centre: "
-    "the pixels whose dot is inside are blue",
+    "A polygon on a grid of pixels, a dot in each centre: pixels whose dot is inside are blue",
 )
 
 
