@@ -274,7 +274,7 @@ print("as text:", rle.encode(np.asfortranarray(covered, np.uint8))["counts"].dec
 
 # %% exercise="coco_objects"
 def coco_objects(annotations: list[dict], categories: list[dict]) -> tuple[Tensor, Tensor]:
-    """annotations with bbox, category_id, iscrowd; categories with id, name -> boxes [G, 4], labels [G]."""
+    """annotations of bbox, category_id, iscrowd; categories of id -> boxes [G, 4], labels [G]."""
     ...
 
 
@@ -316,7 +316,8 @@ for name, (images, its_target) in wrong.items():
 
 # %% tags=["nbval-ignore-output"]
 nine, their_targets = ex.planted()
-pale = [0.4 + 0.6 * F.avg_pool2d(one, 9, 1, 4, count_include_pad=False) for one in nine]  # so that the labels stand out
+# So that the labels stand out.
+pale = [0.4 + 0.6 * F.avg_pool2d(one, 9, 1, 4, count_include_pad=False) for one in nine]
 panels = [draw(one, target, shapes.class_names, scale=1.5) for one, target in zip(pale, their_targets)]
 show(
     contact_sheet(panels, [str(number) for number in range(9)], columns=3),
