@@ -99,8 +99,8 @@ pictures, truths = zip(*[shapes[i] for i in range(6)])
 found = model.detect([picture.to(device) for picture in pictures])
 sure = [{name: values[d["scores"] > 0.5].cpu() for name, values in d.items()} for d in found]
 show(
-    side_by_side(pictures, sure, truths, shapes.class_names, columns=3, panel=160),
-    "Six pairs of pictures of coloured shapes with their masks outlined: the truth left, the prediction right",
+    side_by_side(pictures, sure, truths, shapes.class_names, columns=2, panel=160),
+    "Six pairs of pictures of coloured shapes, masks outlined: the truth left, the prediction right",
 )
 
 # %% [markdown]
@@ -133,7 +133,8 @@ for name, value in target.items():
 
 # %%
 rows, columns = target["masks"][0].nonzero().T
-box = [columns.min(), rows.min(), columns.max() + 1, rows.max() + 1]  # + 1: pixel j covers [j, j + 1)
+# + 1, since pixel j covers [j, j + 1)
+box = [columns.min(), rows.min(), columns.max() + 1, rows.max() + 1]
 print("from the mask:", [int(side) for side in box])
 print("in the target:", [int(side) for side in target["boxes"][0]])
 
@@ -168,7 +169,7 @@ axes.set(xticks=range(width + 1), yticks=range(height + 1), xlabel="x", ylabel="
 axes.grid(color="0.8", linewidth=0.6)
 show(
     figure,
-    "A four-sided polygon on a grid of pixels, with a dot in each centre: the pixels whose dot is inside are blue",
+    "A polygon on a grid of pixels, a dot in each centre: pixels whose dot is inside are blue",
 )
 
 
@@ -200,7 +201,8 @@ for _ in range(50):
     ours = ex.polygon_mask.answer(polygons, 60, 80).numpy()
     theirs = rle.decode(rle.merge(rle.frPyObjects(polygons, 60, 80))) > 0
     counted += (ours & theirs).sum(), (ours & ~theirs).sum(), (theirs & ~ours).sum()
-print("pixels in both {:.1%}, only in ours {:.1%}, only in COCO's {:.1%}".format(*counted / counted.sum()))
+both, only_ours, only_theirs = counted / counted.sum()
+print(f"pixels in both {both:.1%}, only in ours {only_ours:.1%}, only in COCO's {only_theirs:.1%}")
 assert counted[1:].max() < 0.01 * counted[0]
 
 # %% [markdown]
@@ -272,7 +274,7 @@ print("as text:", rle.encode(np.asfortranarray(covered, np.uint8))["counts"].dec
 
 # %% exercise="coco_objects"
 def coco_objects(annotations: list[dict], categories: list[dict]) -> tuple[Tensor, Tensor]:
-    """annotations with bbox, category_id, iscrowd; categories with id, name -> boxes [G, 4], labels [G]."""
+    """annotations of bbox, category_id, iscrowd; categories of id -> boxes [G, 4], labels [G]."""
     ...
 
 
@@ -314,11 +316,12 @@ for name, (images, its_target) in wrong.items():
 
 # %% tags=["nbval-ignore-output"]
 nine, their_targets = ex.planted()
-pale = [0.4 + 0.6 * F.avg_pool2d(one, 9, 1, 4, count_include_pad=False) for one in nine]  # so that the labels stand out
+# So that the labels stand out.
+pale = [0.4 + 0.6 * F.avg_pool2d(one, 9, 1, 4, count_include_pad=False) for one in nine]
 panels = [draw(one, target, shapes.class_names, scale=1.5) for one, target in zip(pale, their_targets)]
 show(
     contact_sheet(panels, [str(number) for number in range(9)], columns=3),
-    "Nine pictures of coloured shapes, numbered 0 to 8, each with boxes, masks and names drawn on it",
+    "Nine pictures of coloured shapes, numbered 0 to 8, each with boxes, masks and names drawn on",
 )
 
 
@@ -365,7 +368,7 @@ assert refused == 2
 detection = model.detect([picture.to(device)])[0]
 best = [int(label) for label in detection["labels"][:3].cpu()]
 print("the three surest:", [model.class_names[label] for label in best])
-print({name: tuple(values.shape[1:]) for name, values in detection.items()})
+print("each has", {name: tuple(values.shape[1:]) for name, values in detection.items()})
 
 # %% tags=["nbval-ignore-output"]
 prob = detection["mask_probs"][0].cpu()
@@ -387,7 +390,8 @@ from skimage import data
 
 nuclei_model = m.load(ASSETS / "nuclei.safetensors", device)
 cell = torch.from_numpy(data.cell().copy())[None].expand(3, -1, -1) / 255
-cell = torch.nn.functional.interpolate(cell[None], scale_factor=0.5, mode="bilinear", antialias=True)[0]
+shrink = torch.nn.functional.interpolate
+cell = shrink(cell[None], scale_factor=0.5, mode="bilinear", antialias=True)[0]
 tissue = torch.from_numpy(data.immunohistochemistry()[256:, 256:].copy()).permute(2, 0, 1) / 255
 print(nuclei_model.class_names, tuple(cell.shape), tuple(tissue.shape))
 
@@ -402,7 +406,8 @@ def surer_than(score, picture):
 # %% tags=["nbval-ignore-output"]
 found = surer_than(0.5, cell)
 print(f"a single cell: {len(found['boxes'])} found")
-show(draw(cell, found, boxes=False, labels=False, scale=1.25), "Microscopy picture of a round cell, its mask in orange")
+drawn = draw(cell, found, boxes=False, labels=False, scale=1.25)
+show(drawn, "Microscopy picture of a round cell, its mask in orange")
 
 # %% tags=["nbval-ignore-output"]
 for score in (0.5, 0.15):

@@ -65,7 +65,8 @@ from mrcnn_lite.exercises import ch03 as ex
 from mrcnn_lite.exercises import quiz
 from mrcnn_lite.visualize import show
 
-BLUE, ORANGE, GREEN, GREY = "#0072b2", "#d55e00", "#009e73", "#767676"  # told apart by colour-blind readers too
+# Told apart by colour-blind readers too.
+BLUE, ORANGE, GREEN, GREY = "#0072b2", "#d55e00", "#009e73", "#767676"
 
 # %% [markdown]
 # ## What the RPN says
@@ -83,7 +84,8 @@ with torch.no_grad():
     output = model.rpn(features, batch.size)
 for feature, count in zip(features, output.level_sizes):
     print(f"map {list(feature.shape[2:])!s:9} -> {count:5} anchors")
-print(f"logits {list(output.logits.shape)}, deltas {list(output.deltas.shape)}, anchors {list(output.anchors.shape)}")
+for name in ("logits", "deltas", "anchors"):
+    print(f"{name:7} {list(getattr(output, name).shape)}")
 
 # %% [markdown]
 # ## Which anchors learn
@@ -94,9 +96,8 @@ print(f"logits {list(output.logits.shape)}, deltas {list(output.deltas.shape)}, 
 # %%
 matched = matching.match(objects["boxes"], output.anchors, 0.7, 0.3, best_anchor_rule=True)
 positives, negatives, ignored = (int(x.sum()) for x in (matched >= 0, matched == -1, matched == -2))
-print(
-    f"{positives} positive, {negatives} negative, {ignored} ignored: {negatives / positives:.0f} negatives for each positive"
-)
+print(f"{positives} positive, {negatives} negative, {ignored} ignored:", end=" ")
+print(f"{negatives / positives:.0f} negatives for each positive")
 
 # %% [markdown]
 # Were all of them to learn, the answer "no object" would be nearly always right and nearly all of the gradient. So **256 anchors
@@ -106,10 +107,9 @@ print(
 # %%
 index, keep = matching.sample(matched, 256, 0.5, torch.Generator().manual_seed(0))
 drawn = index[keep]
-print(
-    f"{len(drawn)} sampled, {int((matched[drawn] >= 0).sum())} of them positive; ignored ones: {int((matched[drawn] == -2).sum())}"
-)
-assert len(drawn) == 256 and (matched[drawn] >= 0).sum() == min(positives, 128)
+right, useless = int((matched[drawn] >= 0).sum()), int((matched[drawn] == -2).sum())
+print(f"{len(drawn)} sampled, {right} of them positive; ignored ones: {useless}")
+assert len(drawn) == 256 and right == min(positives, 128) and useless == 0
 
 
 # %% [markdown]
@@ -195,9 +195,8 @@ best = scores.topk(40).indices
 decoded = boxes.decode(output.anchors[best], output.deltas[0, best])
 inside = boxes.clip(decoded, batch.size)
 stay = boxes.nms_reference(inside, scores[best], 0.7)
-print(
-    f"40 best anchors; {int((decoded != inside).any(1).sum())} boxes cross the border; {len(stay)} stay after NMS at 0.7"
-)
+crossing = int((decoded != inside).any(1).sum())
+print(f"40 best anchors; {crossing} boxes cross the border; {len(stay)} stay after NMS at 0.7")
 
 
 def mean_best_iou(candidates: Tensor) -> float:
@@ -205,26 +204,30 @@ def mean_best_iou(candidates: Tensor) -> float:
     return boxes.iou(objects["boxes"], candidates).amax(1).mean().item()
 
 
-stages = {"40 best anchors": output.anchors[best], "decoded and clipped": inside, "after NMS": inside[stay]}
+stages = {
+    "40 best anchors": output.anchors[best],
+    "decoded and clipped": inside,
+    "after NMS": inside[stay],
+}
 for name, candidates in stages.items():
-    print(f"{name:20} {len(candidates):2} boxes; best IoU of each object, on average {mean_best_iou(candidates):.2f}")
+    fit = mean_best_iou(candidates)
+    print(f"{name:20} {len(candidates):2} boxes; best IoU of each object, on average {fit:.2f}")
 assert mean_best_iou(inside) > mean_best_iou(output.anchors[best])
 
 # %%
 figure = Figure(figsize=(9, 3.3))
 for n, (name, candidates) in enumerate(stages.items()):
     axes = figure.add_subplot(1, 3, n + 1)
-    axes.imshow(image.permute(1, 2, 0) * 0.5 + 0.5, extent=(0, 128, 128, 0))  # paler, so that lines stand out
-    for colour, many in ((ORANGE, candidates), ("black", objects["boxes"])):
-        for left, top, right, bottom in many.tolist():
-            width = 1.8 if colour == "black" else 0.9
-            axes.add_patch(
-                Rectangle((left, top), right - left, bottom - top, fill=False, edgecolor=colour, linewidth=width)
-            )
+    axes.imshow(image.permute(1, 2, 0) * 0.5 + 0.5, extent=(0, 128, 128, 0))  # paler: to see lines
+    for colour, width, many in ((ORANGE, 0.9, candidates), ("black", 1.8, objects["boxes"])):
+        for x1, y1, x2, y2 in many.tolist():
+            sides = (x1, y1), x2 - x1, y2 - y1
+            axes.add_patch(Rectangle(*sides, fill=False, edgecolor=colour, linewidth=width))
     axes.set(title=name, xlim=(-12, 140), ylim=(140, -12), xticks=[], yticks=[])
 show(
     figure,
-    "True boxes in black and in thin orange the forty best anchors, the same decoded and clipped, and the few that stay after NMS",
+    "True boxes in black and in thin orange the forty best anchors, the same decoded and clipped, "
+    "and those that stay after NMS",
 )
 
 
@@ -260,8 +263,9 @@ print(
     "and of the outer two",
     round(boxes.iou(row[:1], row[2:]).item(), 2),
 )
-print("the middle one is best:", boxes.nms_reference(row, torch.tensor([0.8, 0.9, 0.7]), 0.5).tolist())
-print("the left one is best:  ", boxes.nms_reference(row, torch.tensor([0.9, 0.8, 0.7]), 0.5).tolist())
+for best_one, scores in (("middle", [0.8, 0.9, 0.7]), ("left", [0.9, 0.8, 0.7])):
+    stays = boxes.nms_reference(row, torch.tensor(scores), 0.5)
+    print(f"the {best_one} one is best: {stays.tolist()} stay")
 
 
 # %% [markdown]
@@ -281,7 +285,7 @@ print("the left one is best:  ", boxes.nms_reference(row, torch.tensor([0.9, 0.8
 
 # %% exercise="nms_by_class"
 def nms_by_class(boxes: Tensor, scores: Tensor, groups: Tensor, iou_threshold: float) -> Tensor:
-    """boxes [P, 4], scores [P], groups int64 [P] -> indices of the boxes that stay, by falling score."""
+    """boxes [P, 4], scores [P], groups int64 [P] -> indices of what stays, by falling score."""
     ...
 
 
@@ -330,8 +334,10 @@ for threshold in (0.3, 0.5, 0.7):
         truth = shapes[i][1]
         count += len(truth["boxes"])
         visible = truth["area"]  # the more is seen of it, the surer the detector
-        for name, groups in (("within classes", truth["labels"]), ("all together", torch.zeros_like(truth["labels"]))):
-            lost[threshold][name] += len(groups) - len(boxes.batched_nms(truth["boxes"], visible, groups, threshold))
+        labels = truth["labels"]
+        for name, groups in (("within classes", labels), ("all together", torch.zeros_like(labels))):
+            stays = boxes.batched_nms(truth["boxes"], visible, groups, threshold)
+            lost[threshold][name] += len(groups) - len(stays)
     print(
         f"threshold {threshold}: of {count} objects lost "
         + ", ".join(f"{n} {name}" for name, n in lost[threshold].items())
@@ -373,7 +379,7 @@ for start in range(0, 100, 10):
 model.rpn.nms_iou = usual
 recall = hits / count
 for half, least in enumerate((0.5, 0.75)):
-    print(f"share of {count} objects reached with IoU >= {least}, by the number of proposals kept")
+    print(f"share of {count} objects reached with IoU >= {least}, by the number of proposals kept:")
     print("NMS at " + "".join(f"{number:7}" for number in numbers))
     for threshold, shares in zip(thresholds, recall[half].tolist()):
         print(f"{threshold:6} " + "".join(f"{share:7.2f}" for share in shares))
@@ -388,18 +394,17 @@ for half, least in enumerate((0.5, 0.75)):
     for threshold, shares, colour, style in zip(
         thresholds, recall[half], (GREY, GREEN, BLUE, ORANGE), (":", "-.", "-", "--")
     ):
-        axes.plot(
-            numbers, shares, style, marker="o", markersize=4, color=colour, label=f"NMS at {threshold}", linewidth=2
-        )
-    axes.set(
-        xscale="log", xticks=numbers, xlabel="proposals kept", title=f"objects reached with IoU ≥ {least}", ylim=(0, 1)
-    )
+        (line,) = axes.plot(numbers, shares, f"o{style}", color=colour, markersize=4, linewidth=2)
+        line.set_label(f"NMS at {threshold}")
+    axes.set(xscale="log", xlabel="proposals kept", ylabel="share of the objects", ylim=(0, 1))
+    axes.set_title(f"objects reached with IoU ≥ {least}")
     axes.set_xticks(numbers, [str(number) for number in numbers])
     axes.minorticks_off()
 axes.legend(frameon=False, loc="center left", bbox_to_anchor=(1, 0.5))
 show(
     figure,
-    "Recall against the number of proposals for four thresholds: at IoU 0.5 a low one stops early and 0.9 starts late; at 0.75 high ones win",
+    "Recall against the number of proposals for four thresholds: at IoU 0.5 a low one stops early "
+    "and 0.9 starts late; at 0.75 high ones win",
 )
 
 # %% [markdown]

@@ -313,7 +313,7 @@ to mind: `bbox` is **x, y, width, height**; `category_id` has gaps, and becomes 
         return boxes, torch.tensor([label_of[a["category_id"]] for a in objects], dtype=torch.int64)
 
     def stub(annotations: list[dict], categories: list[dict]) -> tuple[Tensor, Tensor]:
-        """annotations with bbox, category_id, iscrowd; categories with id, name -> boxes [G, 4], labels [G]."""
+        """annotations of bbox, category_id, iscrowd; categories of id -> boxes [G, 4], labels [G]."""
         ...
 
     def inputs(random: torch.Generator) -> Iterator[tuple[Any, ...]]:

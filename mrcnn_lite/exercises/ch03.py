@@ -113,7 +113,7 @@ suppress each other**.
     answer = boxes.batched_nms
 
     def stub(boxes: Tensor, scores: Tensor, groups: Tensor, iou_threshold: float) -> Tensor:
-        """boxes [P, 4], scores [P], groups int64 [P] -> indices of the boxes that stay, by falling score."""
+        """boxes [P, 4], scores [P], groups int64 [P] -> indices of what stays, by falling score."""
         ...
 
     def inputs(random: torch.Generator) -> Iterator[tuple[Any, ...]]:

@@ -128,7 +128,7 @@ border.
         return start + (torch.arange(size * n) + 0.5) * step
 
     def stub(start: float, end: float, size: int, n: int) -> Tensor:
-        """start, end of a RoI along one axis, in cells; size bins of n points -> positions [size * n]."""
+        """start, end of a RoI on one axis, in cells; size bins of n points -> positions [size * n]."""
         ...
 
     def inputs(random: torch.Generator) -> Iterator[tuple[Any, ...]]:
@@ -186,7 +186,7 @@ hand as `ex.bilinear.answer`.
         return roi_ops.roi_align_reference(feature[None], roi, size, scale)[0]
 
     def stub(feature: Tensor, box: list[float], size: int, scale: float) -> Tensor:
-        """feature [C, H, W], box (x1, y1, x2, y2) in image pixels, scale = 1 / stride -> crop [C, size, size]."""
+        """feature [C, H, W], box in image pixels, scale = 1 / stride -> crop [C, size, size]."""
         ...
 
     def inputs(random: torch.Generator) -> Iterator[tuple[Any, ...]]:

@@ -43,7 +43,8 @@ class Panel:
         self.draw, self.controls, self.alt = draw, dict(controls), alt
         self.words = ""
         self.error: Exception | None = None
-        self.picture = ipywidgets.Image(format="png")
+        # WHY align_self: a VBox stretches what it holds; a square as wide as the page pushes its controls out of sight.
+        self.picture = ipywidgets.Image(format="png", layout={"align_self": "flex-start"})
         self.text = ipywidgets.HTML()
         self.widget = ipywidgets.VBox([*self.controls.values(), *others, self.picture, self.text])
         for control in self.controls.values():
