@@ -43,7 +43,7 @@ class FPN(nn.Module):
             top_down = lateral + enlarged  # [N, C, Hl, Wl]
             p.insert(0, self.layer_blocks[level](top_down))
         if self.extra_level:
-            p.append(F.max_pool2d(p[-1], kernel_size=1, stride=2))  # P6: no pooling, just every second cell
+            p.append(F.max_pool2d(p[-1], kernel_size=1, stride=2))  # P6: just every second cell
         return p
 
 

@@ -316,11 +316,10 @@ assert {p.shape[1] for p in pyramid} == {256} and pyramid[-1].shape[2:] == (13, 
 
 # %% [markdown]
 # P6 is every second cell of P5, for the largest anchors of the RPN alone; no crop is taken from it. Where do meaning and place
-# show? Below, one picture of shapes in the trained tiny network: the strongest response of C2 and C5, which are the ends of the
-# body, and of P2, which has both.
+# show? Below, one picture of shapes in the trained tiny network, and the strongest response in each cell: of C2 and C5, the two
+# ends of the body; of P5, where the pyramid starts; and of P2, where it ends and has both.
 
 # %%
-ASSETS = next(p for p in (Path("assets"), Path("../assets"), Path("mrcnn_lite/assets")) if p.exists())
 model = m.load(ASSETS / "shapes.safetensors")
 image, _ = m.open_dataset("shapes", split="val", length=5, progress=False)[4]
 with torch.no_grad():
@@ -385,7 +384,7 @@ for side in (112, 224, 448):
 axes.set(xscale="log", xlabel="height of the box, pixels", yticks=[2, 3, 4, 5], yticklabels=["P2", "P3", "P4", "P5"])
 axes.set_xticks([10, 28, 56, 112, 224, 448, 1000], ["10", "28", "56", "112", "224", "448", "1000"])
 axes.minorticks_off()
-axes.legend(frameon=False, loc="lower right")
+axes.legend(frameon=False, loc="upper left")
 show(
     figure,
     "Level against height: steps up at 112, 224 and 448 pixels for squares, at half of those for boxes four times as wide",
@@ -460,8 +459,8 @@ widgets.show("architecture", state="deconv")
 # %% [markdown]
 # ## What it costs
 #
-# Predict first: which has more parameters, ResNet-50-C4 or ResNet-50-FPN? Which computes more for a picture? And which layer has
-# most of the parameters of FPN's heads?
+# Work is counted in GMAC here: billions of multiply-adds (multiply and accumulate). Predict first: which has more parameters,
+# ResNet-50-C4 or ResNet-50-FPN? Which computes more for a picture? And which layer has most of the parameters of FPN's heads?
 
 # %%
 networks = {
@@ -507,11 +506,11 @@ show(
 # Are these figures right? Against those that others have published:
 
 # %%
+from torchvision.models.detection import MaskRCNN_ResNet50_FPN_Weights
+
 with torch.device("meta"):
     torchvisions = describe(m.Config.named("r50-fpn").replace(num_classes=91), (800, 800))
 masks = torchvisions.part("mask head")
-from torchvision.models.detection import MaskRCNN_ResNet50_FPN_Weights
-
 meta = MaskRCNN_ResNet50_FPN_Weights.COCO_V1.meta  # 44,401,393 parameters, "134.38" in torchvision's table
 unused = 256 + 1  # its mask head has a plane for the background too
 print(f"parameters: {torchvisions.parameters + unused:,}, torchvision says {meta['num_params']:,}")
@@ -574,7 +573,7 @@ with torch.inference_mode():
 unit, unit_macs = part_times["resnet50", "body"], part_macs["resnet50", "body"]
 print(f"{'relative to the body of ResNet-50':36}{'time':>6}{'multiply-adds':>15}")
 for key in part_times:
-    print(f"{' '.join(key):36}{part_times[key] / unit:6.1f}{part_macs[key] / unit_macs:15.1f}")
+    print(f"{' '.join(key):36}{part_times[key] / unit:6.2f}{part_macs[key] / unit_macs:15.2f}")
 assert part_times["r50-c4", "box head"] > 3 * part_times["r50-fpn", "box head"]
 assert part_times["resnet101", "body"] > 1.2 * unit
 
@@ -610,7 +609,8 @@ assert whole["r50-c4"] > whole["r50-fpn"]
 # | ResNet-101-FPN | 35.4 (Table 2a) | 63.3 M | 348 |
 # | ResNeXt-101-FPN (64 × 4d here) | 36.7 (Table 2a) | 102.1 M | 513 |
 #
-# FPN instead of C4 is worth 3.3 points (Table 2a) at ResNet-50 *and* cheaper; ResNet-101 instead of ResNet-50 is worth 1.8 to 2.4 points.
+# FPN instead of C4 is worth 3.3 points at ResNet-50 *and* computes less; ResNet-101 instead of ResNet-50 is worth 1.8 to 2.4
+# points (Table 2a).
 # The accuracy at COCO's size is not measured here: that takes 8 GPUs for one to two days.
 
 # %%
@@ -643,8 +643,9 @@ quiz("07")
 # %% [markdown]
 # ## Recap
 #
-# - C4: one map, res5 in the heads: 7 × 7 × 1024 → 7 × 7 × 2048 → average; the same 2048 → deconvolution → 14 × 14 × 256 → 14 × 14 ×
-#   80. FPN: 7 × 7 × 256 → 1024 → 1024, and another crop, 14 × 14 × 256 four times → 28 × 28 × 256 → 28 × 28 × 80.
+# - C4: one map, res5 in the heads: 7 × 7 × 1024 → 7 × 7 × 2048 → average; the same 2048 → deconvolution → 14 × 14 × 256 →
+#   14 × 14 × 80.
+# - FPN: 7 × 7 × 256 → 1024 → 1024, and another crop, 14 × 14 × 256 four times → 28 × 28 × 256 → 28 × 28 × 80.
 # - ResNeXt is a ResNet whose 3 × 3 is cut into groups and made wider.
 # - The pyramid sums from the top down; the level follows from √(wh), rounded *down*.
 # - Parameters, multiply-adds and time are three different orders.

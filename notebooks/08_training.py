@@ -16,7 +16,7 @@
 #
 # [![Open this chapter in Google Colab](https://colab.research.google.com/assets/colab-badge.svg)](https://colab.research.google.com/github/mrcnn-lite/mrcnn_lite/blob/main/notebooks/08_training.ipynb)
 #
-# **After this notebook you can** assemble the five losses and say what each should be at the start · draw the RoIs 1 : 3 · overfit
+# **After this notebook you can** assemble the five losses and say what each should be at the start · draw the RoIs 1:3 · overfit
 # one picture before anything else · read each curve · diagnose four broken runs · write the learning rate with its warm-up, and
 # scale it to another batch · stop a run and go on with it.
 #
@@ -63,7 +63,7 @@ from matplotlib.figure import Figure
 from torch import Tensor
 
 import mrcnn_lite as m
-from mrcnn_lite import backbone, matching, roi_ops, widgets
+from mrcnn_lite import backbone, boxes, matching, roi_ops, widgets
 from mrcnn_lite.config import Training
 from mrcnn_lite.data.wrappers import Subset
 from mrcnn_lite.exercises import ch08 as ex
@@ -104,7 +104,7 @@ assert all(value - 0.1 < first[name] < value + 0.6 for name, value in expected.i
 
 
 # %% [markdown]
-# The mask starts a little above a guess: its last layer is not made small at first, those of the RPN and of the box head are.
+# The mask starts above a guess: its last layer is not made small at first, those of the RPN and of the box head are.
 # Look at these numbers before you train. A first `loss_mask` of 33 (torchvision's, with masks of 0 and
 # 255) or a sum in the thousands (pictures of 0..255) is a mistake in the data.
 #
@@ -185,11 +185,7 @@ assert len(sampled.positive) <= len(sampled.rois) // 4 and len(sampled.positive)
 nothing = {"boxes": torch.zeros(0, 4), "labels": torch.zeros(0, dtype=torch.int64), "masks": torch.zeros(0, 128, 128)}
 with torch.no_grad():
     empty = fresh.losses(images[:1], [nothing], seeds=[0])
-print(
-    "a picture without objects:",
-    {name: round(float(loss), 3) > 0 for name, loss in empty.items()},
-    "(is the loss above 0?)",
-)
+print("a picture without objects; losses above 0:", ", ".join(name for name, loss in empty.items() if loss > 0.001))
 assert empty["loss_mask"] == empty["loss_box_reg"] == empty["loss_rpn_box_reg"] == 0 < empty["loss_classifier"]
 
 
@@ -234,6 +230,7 @@ for n, (title, settings) in enumerate(
     )
     axes.set(xlabel="step", title=title, ylim=(0, None))
     axes.set_ylabel("learning rate" if n == 0 else "")
+figure.subplots_adjust(wspace=0.3)
 show(
     figure,
     "Two learning rates: the paper's constant with one drop at 120,000, its warm-up too short to see; a cosine from a warm-up to 0",
@@ -290,8 +287,6 @@ for step in range(settings.steps):
 total = [sum(values) for values in zip(*curves.values())]
 after = model.eval().detect([image])[0]
 good = {key: value[after["scores"] > 0.5] for key, value in after.items()}
-from mrcnn_lite import boxes
-
 found = boxes.iou(target["boxes"], good["boxes"]).amax(1)
 print(f"loss {total[0]:.2f} -> {np.mean(total[-5:]):.2f}; {len(target['boxes'])} objects, {len(good['boxes'])} found")
 print("IoU of each object with the best box:", [round(v, 2) for v in found.tolist()])
@@ -302,11 +297,12 @@ figure = Figure(figsize=(7, 2.6))
 axes = figure.add_subplot()
 for (name, values), colour in zip(curves.items(), COLOURS):
     axes.plot(values, color=colour, label=name, linewidth=1.8)
-axes.set(xlabel="step", ylabel="loss", yscale="log", ylim=(1e-3, 5))
+axes.set(xlabel="step", ylabel="loss", yscale="log", ylim=(1e-4, 5))
+axes.yaxis.set_major_formatter("{x:g}")
 axes.legend(frameon=False, fontsize=8, loc="center left", bbox_to_anchor=(1, 0.5))
 show(
     figure,
-    "The five losses on one picture over 70 steps, on a logarithmic scale: all fall by a factor of several, the RPN's furthest",
+    "The losses on one picture over 70 steps, on a logarithmic scale: the box loss rises first, the others fall, the RPN's furthest; a few steps leap",
 )
 few = {key: value[:12] for key, value in before.items()}
 panels = [
@@ -334,9 +330,8 @@ if torch.cuda.is_available():
     print(history)
     print(m.evaluate(mine, m.open_dataset("shapes", split="val", length=200, progress=False), progress=False))
 else:
-    print(
-        "no GPU here. By hand, in six minutes: mrcnn-lite train --config tiny --data shapes --minutes 6 --output runs/shapes"
-    )
+    print("no GPU here. By hand, in six minutes:")
+    print("mrcnn-lite train --config tiny --data shapes --minutes 6 --output runs/shapes")
 
 # %%
 healthy = {name: np.array(values) for name, values in record["runs"]["healthy"]["losses"].items()}
@@ -354,7 +349,7 @@ for n, (name, values) in enumerate(healthy.items()):
     axes.set_title(name.removeprefix("loss_"), fontsize=10)
     axes.set(ylim=(0, None), xlabel="step")
     axes.tick_params(labelsize=8)
-figure.subplots_adjust(wspace=0.45)
+figure.subplots_adjust(wspace=0.55)
 show(
     figure,
     "Five panels: objectness falls within 50 steps, classifier and mask fall steadily, the box loss rises first and then falls",
@@ -365,14 +360,16 @@ print(
 )
 assert peak > 5
 wobble = {name: np.std(values[-40:]) / np.mean(values[-40:]) for name, values in healthy.items()}
-print("spread of the last 40 steps, in shares of their mean:", {name: f"{v:.0%}" for name, v in wobble.items()})
+print("spread of the last 40 steps, in shares of their mean:")
+print(", ".join(f"{name} {share:.0%}" for name, share in wobble.items()))
 
 # %% [markdown]
 # - **objectness** falls first: it only has to tell object from background.
 # - **box** *rises* at first. That is no fault: it is divided by *all* sampled RoIs, and only positive ones pay. A better RPN makes
 #   more positives.
-# - **classifier** falls late: it needs the crops.
-# - **mask** comes from ln 2 and ends at a third of it: a border is a row of pixels about which nobody can be sure.
+# - **classifier** falls steeply, since most of its RoIs are background and that is soon said; then slowly, since names need good
+#   crops.
+# - **mask** starts above ln 2 and ends at a third of it: a border is a row of pixels about which nobody can be sure.
 # - From batch to batch the curves vary by 13% to 46% of their mean. Compare means, never two steps.
 #
 # And: the losses of two runs can be compared only if the RoIs are sampled alike. The score that counts is AP, on other pictures.
@@ -386,7 +383,7 @@ print(f"loss on 16 held-out pictures: {once['loss']:.2f}; called again, the same
 assert once == again  # the sampling is seeded by the picture's number
 
 # %% [markdown]
-# **Watch a run.** A real one, kept at 25 moments: press `end`, then go back step by step with the arrow keys. Which comes first, the
+# **Watch a run.** A real one, kept at 25 moments: press `The end`, then go back step by step with the arrow keys. Which comes first, the
 # proposals or the masks?
 
 # %% tags=["picture-only", "nbval-ignore-output"]
@@ -396,7 +393,8 @@ widgets.show("training_replay")
 # ## Four broken runs
 #
 # A, B, C and D are the same run with **one bug each**, and nothing warned: no exception, no NaN. They are recorded as above, and
-# evaluated on 60 held-out pictures. (Don't open `assets/broken_runs.py` yet.)
+# evaluated on 60 held-out pictures; drawn are the detections with a score of 0.5 or more, and the number says how many. (Don't
+# open `assets/broken_runs.py` yet.)
 
 # %%
 runs = record["runs"]
@@ -417,7 +415,7 @@ for n, name in enumerate(healthy):
     axes.set(ylim=(0, None), xlabel="step")
     axes.tick_params(labelsize=8)
 axes.legend(frameon=False, fontsize=8, loc="center left", bbox_to_anchor=(1, 0.5))
-figure.subplots_adjust(wspace=0.45)
+figure.subplots_adjust(wspace=0.55)
 show(
     figure,
     "Losses of the five runs: A's box loss is four times the healthy one's; C's classifier stays high, its mask loss is the lowest; B and D look healthy",
@@ -450,7 +448,7 @@ for i in (0, 2):
         captions.append(f"{letter}: {len(masks)}")
 show(
     contact_sheet(panels, captions, columns=6),
-    "Two pictures: truth, the healthy run, then A with dozens of boxes, B with sound boxes and odd masks, C with nothing, D with everything shifted",
+    "Two pictures: truth, the healthy run, then A with dozens of boxes, B with sound boxes and odd masks, C with none, D with all of them shifted",
 )
 
 
@@ -572,9 +570,8 @@ assert runs["D"]["box AP50"] > 0.8 and runs["D"]["box AP75"] < 0.1
 from scipy.stats import ttest_rel
 
 warm = json.loads((ASSETS / "warmup.json").read_text(encoding="utf-8"))
-print(
-    f"assets/warmup.json: `{warm['command']}` at commit {warm['commit']}; SGD, learning rate {warm['lr']}, {warm['steps']} steps"
-)
+print(f"assets/warmup.json: `{warm['command']}` at commit {warm['commit']}")
+print(f"SGD, learning rate {warm['lr']}, {warm['steps']} steps")
 pair = [
     np.array([run["loss"] for run in warm["runs"] if run["warmup_steps"] == steps], dtype=float) for steps in (20, 0)
 ]
@@ -600,7 +597,7 @@ axes.set(xlabel="step", ylabel="sum of the five losses", ylim=(0, None))
 axes.legend(frameon=False)
 show(
     figure,
-    "Five runs with and five without warm-up: those without are lower during the first 20 steps, at step 60 they are together",
+    "Five runs with and five without warm-up: those without fall sooner during the first 15 steps, from there on they are together",
 )
 
 
@@ -644,7 +641,7 @@ for name, pictures, size in (
     with torch.device("meta"):
         large = m.build_model(m.Config.named(name))
     print(
-        f"{name:8} {pictures} pictures of {size[0]} x {size[1]}: about {memory.step_memory(large.train(), pictures, size, objects=8) / 1e9:5.1f} GB a step"
+        f"{name:8} a batch of {pictures}, {size[0]} x {size[1]}: about {memory.step_memory(large.train(), pictures, size, objects=8) / 1e9:5.1f} GB a step"
     )
 
 # %% [markdown]

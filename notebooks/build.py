@@ -90,12 +90,25 @@ def cleaned(notebook: nbformat.NotebookNode) -> nbformat.NotebookNode:
     notebook.metadata.pop("language_info", None)
     for cell in notebook.cells:
         cell.metadata.pop("execution", None)
+        if "outputs" in cell:
+            cell.outputs = joined(cell.outputs)
         for output in cell.get("outputs", []):
             output.get("metadata", {}).pop("execution", None)
             output.get("data", {}).pop(WIDGET_VIEW, None)  # a reference to something in a kernel that is gone
             if "picture-only" in cell.metadata.get("tags", []) and "image/png" in output.get("data", {}):
                 output.data.pop("text/html", None)
     return notebook
+
+
+def joined(outputs: list[nbformat.NotebookNode]) -> list[nbformat.NotebookNode]:
+    """What a cell prints in one piece: a kernel sends it in several, cut where its clock wanted."""
+    result: list[nbformat.NotebookNode] = []
+    for output in outputs:
+        if result and output.output_type == "stream" and output.get("name") == result[-1].get("name"):
+            result[-1].text += output.text
+        else:
+            result.append(output)
+    return result
 
 
 def renew_light_cells(notebook: nbformat.NotebookNode, old: nbformat.NotebookNode) -> nbformat.NotebookNode:
@@ -109,7 +122,7 @@ def renew_light_cells(notebook: nbformat.NotebookNode, old: nbformat.NotebookNod
     if [cell.source for cell in heavy] != [cell.source for cell in kept]:
         sys.exit("code has changed, not only prose, widgets and questions: build without --light")
     for cell, before in zip(heavy, kept):
-        cell.outputs = before.outputs
+        cell.outputs = joined(before.outputs)
     light = [cell for cell in code if LIGHT.fullmatch(cell.source)]
     small = nbformat.v4.new_notebook(metadata=notebook.metadata)
     small.cells = [nbformat.v4.new_code_cell(LIGHT_IMPORTS)]

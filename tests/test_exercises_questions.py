@@ -167,6 +167,27 @@ def test_it_goes_by_keyboard_alone(browser, tmp_path):
     shown.close()
 
 
+@pytest.mark.parametrize("theme", ["light", "dark"])
+def test_axe_finds_nothing_and_the_word_on_an_answer_is_announced(browser, theme):
+    """Before an answer, after a wrong one, after the right one; the word is in what a screen reader says by itself."""
+    axe = pytest.importorskip("axe_playwright_python.sync_playwright", reason="axe-playwright-python is not installed")
+    code = next(chapter for chapter in CHAPTERS if "<code>" in document(chapter, questions(chapter)).split("<main>")[1])
+    page = browser.new_page(viewport={"width": 900, "height": 700}, color_scheme=theme)
+    page.set_content(document(code, questions(code)))
+    page.locator("[data-ready=true]").wait_for(state="attached")
+    first = questions(code)[0]
+    for a in (None, *sorted(range(len(first.answers)), key=lambda a: first.answers[a].correct)):
+        if a is not None:
+            page.locator("label").nth(a).click()
+            tree = page.context.new_cdp_session(page).send("Accessibility.getFullAXTree")["nodes"]
+            (spoken,) = [node for node in tree if node["role"]["value"] == "status" and not node["ignored"]]
+            assert {"name": "live", "value": {"type": "token", "value": "polite"}} in spoken["properties"]
+            assert page.get_by_role("status").inner_text().endswith(first.answers[a].feedback.replace("`", ""))
+        violations = axe.Axe().run(page).response["violations"]
+        assert not [f"{v['id']}: {v['help']}: {v['nodes'][0]['html'][:200]}" for v in violations], a
+    page.context.close()
+
+
 @pytest.mark.parametrize("width", [360, 700, 1200])
 @pytest.mark.parametrize("chapter", CHAPTERS)
 def test_nothing_is_cut(browser, tmp_path, chapter, width):

@@ -43,6 +43,7 @@ def test_outputs_are_there_small_and_clean(text):
     assert "widgets" not in notebook.metadata
     assert all(cell.execution_count for cell in code) and any(cell.outputs for cell in code)
     assert not [output for cell in code for output in cell.outputs if output.output_type == "error"]
+    assert not [output for cell in code for output in cell.outputs if output.get("name") == "stderr"]
     assert not [cell.metadata for cell in notebook.cells if "execution" in cell.metadata]
     assert not [output for cell in code for output in cell.outputs if build.WIDGET_VIEW in output.get("data", {})]
 
@@ -55,6 +56,15 @@ def test_of_widgets_the_picture_is_stored():
     cleaned = build.cleaned(notebook)
     assert "widgets" not in cleaned.metadata
     assert cleaned.cells[0].outputs[0].data == {"image/png": "AAAA", "text/plain": "a panel"}
+
+
+def test_what_is_printed_in_pieces_is_stored_as_one():
+    piece = lambda text: nbformat.v4.new_output("stream", text=text)  # noqa: E731
+    picture = nbformat.v4.new_output("display_data", {"image/png": "AAAA"})
+    notebook = nbformat.v4.new_notebook()
+    notebook.cells = [nbformat.v4.new_code_cell("f()", outputs=[piece("a\n"), piece("b\n"), picture, piece("c\n")])]
+    kept = build.cleaned(notebook).cells[0].outputs
+    assert [output.get("text", "picture") for output in kept] == ["a\nb\n", "picture", "c\n"]
 
 
 @pytest.mark.parametrize("text", TEXTS, ids=lambda path: path.stem)
@@ -111,6 +121,14 @@ def test_headings_are_in_order(text):
     levels = [len(marks) for marks in re.findall(r"^(#+) ", re.sub(r"```.*?```", "", markdown, flags=re.S), re.M)]
     assert levels.count(1) == 1 and levels[0] == 1
     assert all(after <= before + 1 for before, after in itertools.pairwise(levels))
+
+
+@pytest.mark.parametrize("text", TEXTS, ids=lambda path: path.stem)
+def test_no_line_breaks_before_a_number_that_ends_a_sentence(text):
+    """JupyterLab takes a line that starts with "80. " for the eightieth item of a list."""
+    cells = nbformat.read(text.with_suffix(".ipynb"), as_version=4).cells
+    markdown = "\n".join(cell.source for cell in cells if cell.cell_type == "markdown")
+    assert re.findall(r"^\s*\d{2,}\. .*$", markdown, re.M) == []
 
 
 @pytest.mark.parametrize("text", TEXTS, ids=lambda path: path.stem)
