@@ -398,8 +398,11 @@ assert all(trips[side, "last"] > trips[side, "first"] for side in (7, 14, 28)) a
 #
 # Table 2b in miniature. One trunk, the trained network's, is frozen. On its features two fresh mask heads are trained: the same
 # crops, the true boxes of 300 heaps of shapes, in the same order, equally many steps; each loss has the learning rate that suits
-# it best on pictures kept for that. Then each is given the boxes and classes of 100 new pictures. The reading is fair: a pixel is
-# the object's where $p_k > p_{background}$, for both.
+# it best on pictures kept for that. Then each is given the boxes and classes of 100 new pictures.
+#
+# When is a pixel the object's? Read *fair*, for both: where $p_k > p_{background}$. The softmax is read in two more ways: *any*,
+# where the classes together are likelier than the background, whichever it is; and *bare*, where $p_k > 0.5$, which a pixel that
+# wavers between two names fails.
 #
 # Predict first: who wins, and by how much?
 
@@ -486,7 +489,7 @@ show(
 )
 
 # %% [markdown]
-# The sigmoid wins, and the second reading says why. Ask the softmax's pixels for *the* class, and half of the overlap is gone; ask
+# The sigmoid wins, and the reading *any* says why. Ask the softmax's pixels for *the* class, and half of the overlap is gone; ask
 # them whether there is *any* object, and nearly all come back. The pixels did find the object; what they could not do is name it,
 # each from the few cells around it, and the share of probability that goes to the wrong names is missing from the right one.
 # The box branch names it from the whole crop.

@@ -393,7 +393,7 @@ widgets.show("training_replay")
 # ## Four broken runs
 #
 # A, B, C and D are the same run with **one bug each**, and nothing warned: no exception, no NaN. They are recorded as above, and
-# evaluated on 60 held-out pictures; drawn are the detections with a score of 0.5 or more, and the number says how many. (Don't
+# evaluated on 60 held-out pictures; drawn are the detections with a score of `0.5` or more, and the number says how many. (Don't
 # open `assets/broken_runs.py` yet.)
 
 # %%

@@ -30,10 +30,11 @@ from pathlib import Path
 
 REPOSITORY = "https://github.com/mrcnn-lite/mrcnn_lite"  # as in pyproject.toml; a test holds the two equal
 
-if "google.colab" in sys.modules and not Path("mrcnn_lite").exists():
-    subprocess.run(["git", "clone", "--quiet", "--depth", "1", REPOSITORY, "mrcnn_lite"], check=True)
-    subprocess.run([sys.executable, "-m", "pip", "install", "--quiet", "-e", "mrcnn_lite"], check=True)
-    sys.path.insert(0, "mrcnn_lite")  # pip's link is read when Python starts; this one has started
+if "google.colab" in sys.modules:
+    if not Path("mrcnn_lite").exists():
+        subprocess.run(["git", "clone", "--quiet", "--depth", "1", REPOSITORY, "mrcnn_lite"], check=True)
+        subprocess.run([sys.executable, "-m", "pip", "install", "--quiet", "-e", "mrcnn_lite"], check=True)
+    sys.path.insert(0, "mrcnn_lite")  # before the folder of that name, which Python would take for the package
 
 from mrcnn_lite.widgets import show
 from mrcnn_lite.widgets.gallery import ask
