@@ -12,7 +12,7 @@ function surface(ui, { label, ratio = 1, draw, needs }) {
   canvas.style.aspectRatio = ratio;
   let width = 0;
   let drawn;
-  ui.update((state) => {
+  ui.draw((state) => {
     const now = needs && JSON.stringify(needs(state));
     if (needs && now === drawn && !ui.resized) return;
     drawn = now;

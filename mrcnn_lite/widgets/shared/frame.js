@@ -53,6 +53,7 @@ function frame({ model, el }, build) {
   const note = make("p", { class: "mw-note" });
   const ui = { state: structuredClone(start), root, name: `mw${++instances}`, data: model.get("data") };
   let updates = [];
+  let drawings = [];
   let waiting = 0;
 
   ui.t = (key, values = {}) => {
@@ -60,6 +61,7 @@ function frame({ model, el }, build) {
     return words.replace(/\{(\w+)\}/g, (whole, name) => (name in values ? values[name] : whole));
   };
   ui.update = (action) => updates.push(action);
+  ui.draw = (action) => drawings.push(action);
   const look = () => {
     const theme = view.theme === "auto" ? (dark.matches ? "dark" : "light") : view.theme;
     const em = SPEC.sizes[view.size];
@@ -77,7 +79,8 @@ function frame({ model, el }, build) {
     if (ui.resized) look(); // WHY not always: asking for widths makes the browser lay everything out, at every step
     ui.prepare?.(ui.state);
     for (const action of updates) action(ui.state);
-    ui.resized = false;
+    for (const action of drawings) action(ui.state); // WHY last: after each change of the page a canvas that is to
+    ui.resized = false; // write makes the browser find all styles again
     root.dataset.state = JSON.stringify(ui.state);
   };
   ui.soon = () => {
@@ -117,7 +120,7 @@ function frame({ model, el }, build) {
     make("button", { class: "mw-button", type: "button", click, ...attributes }, label);
   const tool = (label, name, click) => button(label, click, { "aria-label": name, title: name });
   const rebuild = () => {
-    updates = [];
+    [updates, drawings] = [[], []];
     root.lang = view.language;
     note.textContent = ui.t(`hint.${view.hint}`);
     const presets = Object.entries(SPEC.presets).map(([name, patch]) =>
