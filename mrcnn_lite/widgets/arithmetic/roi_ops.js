@@ -41,7 +41,8 @@ export function roiAlign(map, box, size, scale, { points = 2, reduce = "mean", h
   const least = half_pixel ? 0 : 1;
   const [binWidth, binHeight] = [Math.max(x2 - x1, least) / size, Math.max(y2 - y1, least) / size];
   const [across, down] = [points || Math.ceil(binWidth), points || Math.ceil(binHeight)];
-  const [rows, columns] = [places(y1, binHeight, size, down, map.height), places(x1, binWidth, size, across, map.width)];
+  const rows = places(y1, binHeight, size, down, map.height);
+  const columns = places(x1, binWidth, size, across, map.width);
   const bins = [];
   for (let i = 0; i < size; i++) {
     for (let j = 0; j < size; j++) {

@@ -42,7 +42,8 @@ let instances = 0; // radio buttons need a name of their own: counted, not rando
 
 function frame({ model, el }, build) {
   // `build(ui)` returns the elements of the widget. ui.state is the state, ui.set(patch) changes it, ui.update(f)
-  // registers what is done after every change, ui.prepare(state) runs before all of them, ui.t(key) is a text.
+  // registers what is done after every change, ui.draw(f) what is done after that, ui.prepare(state) runs before all of
+  // them, ui.t(key) is a text.
   const keys = Object.keys(SPEC.state);
   const start = Object.fromEntries(keys.map((key) => [key, structuredClone(model.get(key))]));
   const isStart = (name) => same({ ...SPEC.state, ...SPEC.presets[name] }, start);
@@ -79,8 +80,9 @@ function frame({ model, el }, build) {
     if (ui.resized) look(); // WHY not always: asking for widths makes the browser lay everything out, at every step
     ui.prepare?.(ui.state);
     for (const action of updates) action(ui.state);
-    for (const action of drawings) action(ui.state); // WHY last: after each change of the page a canvas that is to
-    ui.resized = false; // write makes the browser find all styles again
+    // WHY last: a canvas that writes makes the browser find all styles again if the page has changed since.
+    for (const action of drawings) action(ui.state);
+    ui.resized = false;
     root.dataset.state = JSON.stringify(ui.state);
   };
   ui.soon = () => {
@@ -132,7 +134,7 @@ function frame({ model, el }, build) {
       tool("Aa", ui.t("size"), () => turn("size", Object.keys(SPEC.sizes))),
       tool("◐", ui.t("theme"), () => turn("theme", themes())),
       tool(ui.t("other_language"), ui.t("language"), () => turn("language", Object.keys(SPEC.texts))));
-    ui.resized = true;
+    [ui.resized, ui.dragging] = [true, false];
     const parts = build(ui);
     root.replaceChildren(make("style", {}, STYLE), ...(ui.bare ? [] : [bar, note]), ...parts);
     ui.refresh();
