@@ -151,7 +151,8 @@ def test_widgets_runs(script, capsys):
     script("widgets").main(["--steps", "5", "--runs", "1"])
     found = rows(capsys.readouterr().out)
     assert len(found) == len(script("widgets").LAB_STATES)
-    assert all(0 < float(row["step, ms"]) < float(row["frame 4x slower, ms"]) for row in found)
+    assert all(0 < float(row["step"]) < float(row["frame 4x slower"]) for row in found)
+    assert all(float(row["CPU"]) > 0 and float(row["gap 4x slower"]) > 10 for row in found)
 
 
 def test_whole_model_measures_memory_in_a_child(script):

@@ -139,7 +139,9 @@ function drawMap(lab, context, width, height, state) {
     }
     return;
   }
-  dots(context, ui, bins.flatMap(({ samples }) => samples.map(pixel)), coarse ? 2.6 : 1.6, colour);
+  const points = bins.flatMap(({ samples }) => samples);
+  const [xs, ys] = ["x", "y"].map((axis) => [...new Set(points.map((point) => (point[axis] + 0.5) * cell))]);
+  if (points.length) lattice(context, ui, xs, ys, coarse ? 2.6 : 1.6, colour);
   for (const sample of bin.samples) { // to the centres of its four cells, the thicker the more they count
     for (const [at, weight] of sample.weights) {
       const centre = pixel({ x: at % map.width, y: Math.floor(at / map.width) });

@@ -231,7 +231,7 @@ function cover(context, ui, pixels, scale) {
 function tag(context, ui, words, [x1, y1, , y2], width, height, taken) {
   // A name on paper above a box's left corner, or below it where another name stands; nowhere where both are taken.
   const size = 13;
-  const [wide, high] = [(widthOf(context, words, 650) * size + 8) * ui.u, 17 * ui.u];
+  const [wide, high] = [(widthOf(words, 650) * size + 8) * ui.u, 17 * ui.u];
   const x = clamp(x1, 0, Math.max(width - wide, 0));
   const free = (y) => !taken.some(([left, top, right]) => x < right && left < x + wide && Math.abs(top - y) < high);
   const y = [clamp(y1 - high, 0, height - high), clamp(y2, 0, height - high)].find(free);

@@ -4,23 +4,25 @@
 // pixel. Every op answers with its bins, row by row: {value, weights: [[cell, weight], …], …}. The value of a bin is
 // the sum of weight times cell, so the weights are also its gradient. tests/widgets/ holds twin and original equal.
 
-export function bilinear(y, x, height, width) {
-  // The up to four cells that the value at (y, x) is mixed of, and their weights; none far outside the map.
-  if (!(y >= -1 && y <= height && x >= -1 && x <= width)) return [];
-  y = Math.min(Math.max(y, 0), height - 1);
-  x = Math.min(Math.max(x, 0), width - 1);
-  const [top, left] = [Math.floor(y), Math.floor(x)];
-  const [bottom, right] = [Math.min(top + 1, height - 1), Math.min(left + 1, width - 1)];
-  const [down, across] = [y - top, x - left];
-  return [
-    [top * width + left, (1 - down) * (1 - across)],
-    [top * width + right, (1 - down) * across],
-    [bottom * width + left, down * (1 - across)],
-    [bottom * width + right, down * across],
-  ];
+function onAxis(at, length) {
+  // One axis: the two cells that the value at `at` is mixed of, and the share of the second; none far outside the map.
+  if (!(at >= -1 && at <= length)) return null;
+  const inside = Math.min(Math.max(at, 0), length - 1);
+  const first = Math.floor(inside);
+  return { first, second: Math.min(first + 1, length - 1), share: inside - first };
 }
 
-const sum = (values, weights) => weights.reduce((total, [cell, weight]) => total + weight * values[cell], 0);
+export function bilinear(y, x, height, width) {
+  // The up to four cells that the value at (y, x) is mixed of, and their weights; none far outside the map.
+  const [row, column] = [onAxis(y, height), onAxis(x, width)];
+  if (!row || !column) return [];
+  return [
+    [row.first * width + column.first, (1 - row.share) * (1 - column.share)],
+    [row.first * width + column.second, (1 - row.share) * column.share],
+    [row.second * width + column.first, row.share * (1 - column.share)],
+    [row.second * width + column.second, row.share * column.share],
+  ];
+}
 
 export function snap(side) {
   // Rounding as in C: halves away from zero, 4.5 -> 5.
@@ -39,33 +41,66 @@ export function roiAlign(map, box, size, scale, { points = 2, reduce = "mean", h
   const least = half_pixel ? 0 : 1;
   const [binWidth, binHeight] = [Math.max(x2 - x1, least) / size, Math.max(y2 - y1, least) / size];
   const [across, down] = [points || Math.ceil(binWidth), points || Math.ceil(binHeight)];
+  const rows = places(y1, binHeight, size, down, map.height);
+  const columns = places(x1, binWidth, size, across, map.width);
   const bins = [];
   for (let i = 0; i < size; i++) {
     for (let j = 0; j < size; j++) {
       const samples = [];
-      for (let s = 0; s < down; s++) {
-        for (let r = 0; r < across; r++) {
-          const y = y1 + i * binHeight + ((s + 0.5) * binHeight) / down;
-          const x = x1 + j * binWidth + ((r + 0.5) * binWidth) / across;
-          const weights = bilinear(y, x, map.height, map.width);
-          samples.push({ y, x, weights, value: sum(map.values, weights) });
-        }
-      }
-      bins.push({ ...combine(samples, reduce), samples,
-        rectangle: [x1 + j * binWidth, y1 + i * binHeight, x1 + (j + 1) * binWidth, y1 + (i + 1) * binHeight] });
+      for (const row of rows[i]) for (const column of columns[j]) samples.push(new Sample(map, row, column));
+      const rectangle = [x1 + j * binWidth, y1 + i * binHeight, x1 + (j + 1) * binWidth, y1 + (i + 1) * binHeight];
+      bins.push(new Bin(samples, reduce, rectangle));
     }
   }
   return bins;
 }
 
-function combine(samples, reduce) {
-  // Mean or maximum of a bin's points; equal maxima share the gradient.
-  if (!samples.length) return { value: 0, weights: [] };
-  const best = Math.max(...samples.map((sample) => sample.value));
-  const chosen = reduce === "max" ? samples.filter((sample) => sample.value === best) : samples;
-  const weights = chosen.flatMap((sample) => sample.weights.map(([cell, weight]) => [cell, weight / chosen.length]));
-  const mean = chosen.reduce((total, sample) => total + sample.value, 0) / chosen.length;
-  return { value: reduce === "max" ? best : mean, weights };
+function places(start, bin, size, points, length) {
+  // Where along one axis the points of each bin lie: computed once, although every row of points has the same ones.
+  return Array.from({ length: size }, (_, k) => Array.from({ length: points }, (_, p) => {
+    const at = start + k * bin + ((p + 0.5) * bin) / points;
+    return { at, mixed: onAxis(at, length) };
+  }));
+}
+
+// WHY classes: a drag asks for every value but for few weights, and these are much more work. So they are computed when
+// they are asked for.
+class Sample {
+  constructor(map, row, column) {
+    [this.map, this.y, this.x] = [map, row.at, column.at];
+    this.value = mixture(map, row.mixed, column.mixed);
+  }
+  get weights() {
+    return bilinear(this.y, this.x, this.map.height, this.map.width);
+  }
+}
+
+class Bin {
+  // Mean or maximum of its points; equal maxima share the gradient.
+  constructor(samples, reduce, rectangle) {
+    [this.samples, this.rectangle] = [samples, rectangle];
+    let [best, total] = [-Infinity, 0];
+    for (const { value } of samples) {
+      best = Math.max(best, value);
+      total += value;
+    }
+    this.value = !samples.length ? 0 : reduce === "max" ? best : total / samples.length;
+    this.chosen = reduce === "max" ? samples.filter(({ value }) => value === best) : samples;
+  }
+  get weights() {
+    const share = ([cell, weight]) => [cell, weight / this.chosen.length];
+    return this.chosen.flatMap((sample) => sample.weights.map(share));
+  }
+}
+
+function mixture({ values, width }, row, column) {
+  // What `bilinear` says of one point, as a value.
+  if (!row || !column) return 0;
+  const [above, below] = [row.first * width, row.second * width];
+  return (1 - row.share) * (1 - column.share) * values[above + column.first]
+    + (1 - row.share) * column.share * values[above + column.second]
+    + row.share * (1 - column.share) * values[below + column.first]
+    + row.share * column.share * values[below + column.second];
 }
 
 export function roiWarp(map, box, size, scale, options = {}) {

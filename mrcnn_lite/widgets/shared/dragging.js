@@ -2,11 +2,21 @@
 
 const ARROWS = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] };
 
-function handle(ui, on, { label, place, move, tap, paint, press, step, dot = false, colour }) {
+function placed(element) {
+  // The answer puts the element to [x, y] or [x, y, width, height], fractions of what it lies in. WHY it keeps them: a
+  // style that is set makes the browser work even where nothing changes.
+  const shown = [];
+  return (where) => ["left", "top", "width", "height"].forEach((side, k) => {
+    if (where[k] !== shown[k]) element.style[side] = `${100 * (shown[k] = where[k])}%`;
+  });
+}
+
+function handle(ui, on, { label, place, move, tap, paint, press, step, dot = false, colour, within = on }) {
   // Positions and distances are fractions of the surface. place(state) -> [x, y] or [x, y, width, height];
   // move(dx, dy, from, byKey): so far away from the state `from`; tap(x, y): pressed and let go at one place;
   // step(state) -> [x, y] of one arrow key, ten with Shift. Without `move`, arrow keys call tap(dx, dy, from).
-  // paint(x, y, first): everywhere the pointer goes while it is down; press(): Enter or space.
+  // paint(x, y, first): everywhere the pointer goes while it is down; press(): Enter or space. The button lies `within`
+  // the surface or an element on it, of which place(state) is then a fraction.
   const button = make("button", { type: "button", class: `mw-handle${dot ? " mw-dot" : ""}`,
     "data-drag": Boolean(move ?? paint) });
   let from = null;
@@ -20,6 +30,7 @@ function handle(ui, on, { label, place, move, tap, paint, press, step, dot = fal
     if (event.button > 0) return;
     button.setPointerCapture(event.pointerId);
     [from, down, moved] = [structuredClone(ui.state), fraction(event), false];
+    ui.dragging = true; // labels, which nobody reads meanwhile, wait until it ends
     paint?.(...down, true);
   });
   button.addEventListener("pointermove", (event) => {
@@ -32,6 +43,8 @@ function handle(ui, on, { label, place, move, tap, paint, press, step, dot = fal
   const up = (event) => {
     if (down && !moved && tap && event.type === "pointerup") tap(...fraction(event));
     down = null;
+    ui.dragging = false;
+    ui.soon();
   };
   button.addEventListener("pointerup", up);
   button.addEventListener("pointercancel", up);
@@ -44,20 +57,18 @@ function handle(ui, on, { label, place, move, tap, paint, press, step, dot = fal
     (move ?? tap)(right * x * times, below * y * times, structuredClone(ui.state), true);
   });
   const shown = {};
-  const changes = (key, value) => { // WHY: most handles stay where they are while one is dragged
+  const changes = (key, value) => {
     if (shown[key] === value) return false;
     shown[key] = value;
     return true;
   };
+  const put = placed(button);
   ui.update((state) => {
-    const where = place(state); // without a size the last two stay undefined
-    ["left", "top", "width", "height"].forEach((side, k) => {
-      if (changes(side, where[k])) button.style[side] = `${100 * where[k]}%`;
-    });
+    put(place(state));
     if (colour && changes("colour", colour(state))) button.style.setProperty("--dot", shown.colour);
-    if (changes("label", label(state))) button.setAttribute("aria-label", shown.label);
+    if (!ui.dragging && changes("label", label(state))) button.setAttribute("aria-label", shown.label);
   });
-  on.append(button);
+  within.append(button);
   return button;
 }
 
@@ -66,12 +77,17 @@ function boxHandles(ui, on, { name, get, set, extent, snap = 0.5, least = 1, tap
   const round = (value) => Math.round(value / snap) * snap;
   const said = (state) => get(state).map((v) => number(v, 1)).join(", ");
   const step = (state) => extent(state).map((side) => snap / side);
+  const within = make("div", { class: "mw-box" }); // WHY: it alone moves; the five handles stay where they are on it
+  const put = placed(within);
+  on.append(within);
+  ui.update((state) => {
+    const [[x1, y1, x2, y2], [w, h]] = [get(state), extent(state)];
+    put([x1 / w, y1 / h, (x2 - x1) / w, (y2 - y1) / h]);
+  });
   const body = handle(ui, on, {
+    within,
     label: (state) => ui.t("move_box", { name, box: said(state) }),
-    place: (state) => {
-      const [[x1, y1, x2, y2], [w, h]] = [get(state), extent(state)];
-      return [x1 / w, y1 / h, (x2 - x1) / w, (y2 - y1) / h];
-    },
+    place: () => [0, 0, 1, 1],
     move: (dx, dy, from) => {
       const [[x1, y1, x2, y2], [w, h]] = [get(from), extent(from)];
       const x = clamp(round(x1 + dx * w), 0, w - (x2 - x1));
@@ -83,7 +99,8 @@ function boxHandles(ui, on, { name, get, set, extent, snap = 0.5, least = 1, tap
   });
   const corners = [[0, 1], [2, 1], [0, 3], [2, 3]].map(([kx, ky]) => handle(ui, on, {
     label: (state) => ui.t("move_corner", { name, corner: ui.t(`corner${kx}${ky}`), box: said(state) }),
-    place: (state) => [get(state)[kx] / extent(state)[0], get(state)[ky] / extent(state)[1]],
+    within,
+    place: () => [kx / 2, (ky - 1) / 2],
     move: (dx, dy, from) => {
       const [box, [w, h]] = [[...get(from)], extent(from)];
       const [x, y] = [round(box[kx] + dx * w), round(box[ky] + dy * h)];

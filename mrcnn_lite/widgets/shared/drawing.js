@@ -20,10 +20,8 @@ function surface(ui, { label, ratio = 1, draw, needs }) {
   canvas.style.aspectRatio = ratio;
   let width = 0;
   let drawn;
-  ui.update((state) => {
-    const now = needs && JSON.stringify(needs(state));
-    if (needs && now === drawn && !ui.resized) return;
-    drawn = now;
+  let told = true; // whether the label is of what is drawn
+  const redraw = (state) => {
     if (ui.resized || !width) width = canvas.clientWidth || 300;
     const height = width / ratio;
     const scale = window.devicePixelRatio || 1;
@@ -33,8 +31,16 @@ function surface(ui, { label, ratio = 1, draw, needs }) {
     context.clearRect(0, 0, width, height);
     context.lineJoin = "round";
     draw(context, width, height, state);
+    told = false;
+  };
+  ui.draw((state) => {
+    const now = needs && JSON.stringify(needs(state));
+    if (!needs || now !== drawn || ui.resized) redraw(state);
+    drawn = now;
+    if (told || ui.dragging) return;
     const words = label(state);
     if (canvas.getAttribute("aria-label") !== words) canvas.setAttribute("aria-label", words);
+    told = true;
   });
   return make("div", { class: "mw-surface" }, canvas);
 }
@@ -59,25 +65,35 @@ function backdrop() {
 
 const widths = new Map(); // of words, in ems: measuring is the slowest part of drawing
 
-function widthOf(context, words, weight) {
+function widthOf(words, weight) {
   const key = weight + words;
   if (!widths.has(key)) {
     if (widths.size > 5000) widths.clear();
-    context.font = `${weight} 100px ${FONT}`;
-    widths.set(key, context.measureText(words).width / 100);
+    const ruler = (widthOf.ruler ??= make("canvas").getContext("2d"));
+    ruler.font = `${weight} 100px ${FONT}`;
+    widths.set(key, ruler.measureText(words).width / 100);
   }
   return widths.get(key);
 }
 
-function text(context, ui, words, x, y, { size = 13, align = "center", colour = ui.ink.ink, weight = 400, most } = {}) {
-  // One line, middle at height y; smaller where it would be wider than `most`, left out where it would be tiny.
-  const room = most === undefined ? 1 : most / (size * ui.u * Math.max(widthOf(context, words, weight), 0.01));
-  if (room < 0.65) return;
-  context.font = `${weight} ${Math.round(10 * size * ui.u * Math.min(room, 1)) / 10}px ${FONT}`;
+function text(context, ui, words, x, y, how) {
+  texts(context, ui, [[words, x, y]], how);
+}
+
+function texts(context, ui, lines, { size = 13, align = "center", colour = ui.ink.ink, weight = 400, most } = {}) {
+  // Each line is [words, x, y], its middle at height y; smaller where it would be wider than `most`, left out where it
+  // would be tiny.
   context.textAlign = align;
   context.textBaseline = "middle";
   context.fillStyle = colour;
-  context.fillText(words, x, y);
+  let font; // WHY: a hundred words have two or three sizes, and to set one costs as much as to write a word
+  for (const [words, x, y] of lines) {
+    const room = most === undefined ? 1 : most / (size * ui.u * Math.max(widthOf(words, weight), 0.01));
+    if (room < 0.65) continue;
+    const pixels = Math.round(10 * size * ui.u * Math.min(room, 1)) / 10;
+    if (font !== pixels) context.font = `${weight} ${(font = pixels)}px ${FONT}`;
+    context.fillText(words, x, y);
+  }
 }
 
 function outline(context, ui, box, colour, how) {
@@ -132,6 +148,21 @@ function dots(context, ui, points, radius, colour) {
   context.stroke();
 }
 
+function lattice(context, ui, xs, ys, radius, colour) {
+  // A dot at each x of each y. WHY not `dots`: the shape of 441 circles takes 20 times as long as that of a row of 21,
+  // which is then copied.
+  const scale = context.getTransform().a; // pixels of the screen in a pixel of CSS
+  const reach = Math.ceil(radius * ui.u) + 1;
+  const left = Math.floor(Math.min(...xs)) - reach;
+  const [width, height] = [Math.ceil(Math.max(...xs)) + reach - left, 2 * reach];
+  const row = (lattice.row ??= make("canvas").getContext("2d")); // one for all: it is empty again at each use
+  [row.canvas.width, row.canvas.height] = [Math.ceil(width * scale), Math.ceil(height * scale)];
+  row.scale(scale, scale);
+  dots(row, ui, xs.map((x) => [x - left, reach]), radius, colour);
+  const [w, h] = [row.canvas.width / scale, row.canvas.height / scale];
+  for (const y of ys) context.drawImage(row.canvas, left, y - reach, w, h);
+}
+
 function cells(context, ui, width, height, rows, columns, paint, words) {
   // A grid of rectangles: paint(i, j) -> colour, words(i, j) -> what stands in it, where there is room.
   const [w, h] = [width / columns, height / rows];
@@ -161,9 +192,9 @@ function cells(context, ui, width, height, rows, columns, paint, words) {
     context.stroke();
   }
   if (!words || size * ui.u < 8.5) return;
-  for (let i = 0; i < rows; i++) {
-    for (let j = 0; j < columns; j++) {
-      text(context, ui, words(i, j), (j + 0.5) * w, (i + 0.5) * h, { size, most: w - 1 });
-    }
-  }
+  const lines = Array.from({ length: rows * columns }, (_, cell) => {
+    const [i, j] = [Math.floor(cell / columns), cell % columns];
+    return [words(i, j), (j + 0.5) * w, (i + 0.5) * h];
+  });
+  texts(context, ui, lines, { size, most: w - 1 });
 }

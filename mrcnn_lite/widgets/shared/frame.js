@@ -42,7 +42,8 @@ let instances = 0; // radio buttons need a name of their own: counted, not rando
 
 function frame({ model, el }, build) {
   // `build(ui)` returns the elements of the widget. ui.state is the state, ui.set(patch) changes it, ui.update(f)
-  // registers what is done after every change, ui.prepare(state) runs before all of them, ui.t(key) is a text.
+  // registers what is done after every change, ui.draw(f) what is done after that, ui.prepare(state) runs before all of
+  // them, ui.t(key) is a text.
   const keys = Object.keys(SPEC.state);
   const start = Object.fromEntries(keys.map((key) => [key, structuredClone(model.get(key))]));
   const isStart = (name) => same({ ...SPEC.state, ...SPEC.presets[name] }, start);
@@ -54,6 +55,7 @@ function frame({ model, el }, build) {
   const note = make("p", { class: "mw-note" });
   const ui = { state: structuredClone(start), root, name: `mw${++instances}`, data: model.get("data") };
   let updates = [];
+  let drawings = [];
   let waiting = 0;
 
   ui.t = (key, values = {}) => {
@@ -61,6 +63,7 @@ function frame({ model, el }, build) {
     return words.replace(/\{(\w+)\}/g, (whole, name) => (name in values ? values[name] : whole));
   };
   ui.update = (action) => updates.push(action);
+  ui.draw = (action) => drawings.push(action);
   const look = () => {
     const theme = view.theme === "auto" ? (dark.matches ? "dark" : "light") : view.theme;
     const em = SPEC.sizes[view.size];
@@ -79,6 +82,8 @@ function frame({ model, el }, build) {
     if (ui.resized) look(); // WHY not always: asking for widths makes the browser lay everything out, at every step
     ui.prepare?.(ui.state);
     for (const action of updates) action(ui.state);
+    // WHY last: a canvas that writes makes the browser find all styles again if the page has changed since.
+    for (const action of drawings) action(ui.state);
     ui.resized = false;
     root.dataset.state = JSON.stringify(ui.state);
   };
@@ -119,7 +124,7 @@ function frame({ model, el }, build) {
     make("button", { class: "mw-button", type: "button", click, ...attributes }, label);
   const tool = (label, name, click) => button(label, click, { "aria-label": name, title: name });
   const rebuild = () => {
-    updates = [];
+    [updates, drawings] = [[], []];
     root.lang = view.language;
     note.textContent = ui.t(`hint.${view.hint}`);
     const presets = Object.entries(SPEC.presets).map(([name, patch]) =>
@@ -131,7 +136,7 @@ function frame({ model, el }, build) {
         tool("Aa", ui.t("size"), () => turn("size", Object.keys(SPEC.sizes))),
         tool("◐", ui.t("theme"), () => turn("theme", themes())),
         tool(ui.t("other_language"), ui.t("language"), () => turn("language", Object.keys(SPEC.texts)))));
-    ui.resized = true;
+    [ui.resized, ui.dragging] = [true, false];
     const parts = build(ui);
     root.replaceChildren(make("style", {}, STYLE), ...(ui.bare ? [] : [bar, note]), ...parts);
     ui.refresh();
