@@ -25,7 +25,7 @@ from mrcnn_lite.data.instances import id_map_boxes, split_pieces
 HERE = Path(__file__).parent
 SEEDS = range(5)
 TRAIN, TUNE, TEST = (0, 0, 300), (0, 300, 400), (1, 0, 400)  # seed of the drawing, first and last scene
-LEARNING_RATES = (3e-3, 1e-2, 3e-2)
+LEARNING_RATES = (3e-3, 1e-2, 3e-2, 1e-1)
 STEPS, BATCH = 150, 8
 LEAST_PIXELS = (1, 10, 30, 100)  # a smaller part is a speck, and not counted
 SCORES = (0.3, 0.5, 0.7, 0.9)  # a detection below is not counted
