@@ -2,7 +2,7 @@
 
 python assets/experiments.py counting       writes assets/counting.json
 
-Everything is chosen on scenes of drawing seed 0 and reported on scenes of drawing seed 1. Letters: N scenes, G objects,
+Everything is chosen on scenes of drawing seed 0 and reported on scenes of drawing seed 2. Letters: N scenes, G objects,
 K classes, P parts or masks, H W size. Read next: notebooks/01_four_tasks.py, which shows functions and results.
 """
 
@@ -24,8 +24,9 @@ from mrcnn_lite.data.instances import id_map_boxes, split_pieces
 
 HERE = Path(__file__).parent
 SEEDS = range(5)
-TRAIN, TUNE, TEST = (0, 0, 300), (0, 300, 400), (1, 0, 400)  # seed of the drawing, first and last scene
-LEARNING_RATES = (3e-3, 1e-2, 3e-2, 1e-1)
+TRAIN, TUNE, TEST = (0, 0, 300), (0, 300, 400), (2, 0, 400)  # seed of the drawing, first and last scene
+LEARNING_RATES = (3e-3, 1e-2, 3e-2)
+TUNING_SEEDS = (100, 101, 102)  # WHY three: at a rate that is too high some seeds never learn one of the classes
 STEPS, BATCH = 150, 8
 LEAST_PIXELS = (1, 10, 30, 100)  # a smaller part is a speck, and not counted
 SCORES = (0.3, 0.5, 0.7, 0.9)  # a detection below is not counted
@@ -106,6 +107,7 @@ def train(features: Tensor, classes: Tensor, num_classes: int, lr: float, seed: 
         loss = F.cross_entropy(fcn(features[some]), classes[some])
         optimizer.zero_grad()
         loss.backward()
+        nn.utils.clip_grad_norm_(fcn.parameters(), 1.0)
         optimizer.step()
         schedule.step()
         if step % 50 == 49:
@@ -186,7 +188,7 @@ def mean_ious(found: Tensor, truth: Scenes, num_classes: int) -> dict[str, float
 
 
 def counting() -> dict[str, Any]:
-    """Learning rate, smallest part and score are chosen on TUNE; five seeds are reported on TEST."""
+    """Learning rate (by its worst seed), smallest part and score are chosen on TUNE; five seeds reported on TEST."""
     model = m.load(HERE / "shapes.safetensors")
     training, tuning, num_classes = scenes(*TRAIN), scenes(*TUNE), len(class_names())
     shown, held_out = (features_of(model, part.pictures) for part in (training, tuning))
@@ -198,11 +200,13 @@ def counting() -> dict[str, Any]:
 
     maps = {}
     for lr in LEARNING_RATES:
-        maps[lr] = predict(train(shown, training.classes, num_classes, lr, seed=100), held_out)
-        note("lr", lr=lr, mean_iou=mean_ious(maps[lr], tuning, num_classes)["all"])
-    lr = max(tuned["lr"], key=lambda row: row["mean_iou"])["lr"]
+        for seed in TUNING_SEEDS:
+            maps[lr, seed] = predict(train(shown, training.classes, num_classes, lr, seed), held_out)
+            note("lr", lr=lr, seed=seed, mean_iou=mean_ious(maps[lr, seed], tuning, num_classes)["all"])
+    worst = {lr: min(row["mean_iou"] for row in tuned["lr"] if row["lr"] == lr) for lr in LEARNING_RATES}
+    lr = max(worst, key=lambda rate: worst[rate])
     for least in LEAST_PIXELS:
-        answers = [parts_of(one, least) for one in maps[lr]]
+        answers = [parts_of(one, least) for one in maps[lr, TUNING_SEEDS[0]]]
         note("least", least=least, miscounted=miscounted(judged(answers, tuning)["count"], tuning))
     for score in SCORES:
         answers = detected(model, tuning.pictures, score)
