@@ -107,7 +107,6 @@ def train(features: Tensor, classes: Tensor, num_classes: int, lr: float, seed: 
         loss = F.cross_entropy(fcn(features[some]), classes[some])
         optimizer.zero_grad()
         loss.backward()
-        nn.utils.clip_grad_norm_(fcn.parameters(), 1.0)
         optimizer.step()
         schedule.step()
         if step % 50 == 49:
@@ -187,8 +186,13 @@ def mean_ious(found: Tensor, truth: Scenes, num_classes: int) -> dict[str, float
     return figures | {"all": class_ious(found, truth.classes, num_classes).mean().item()}
 
 
+def lowest_good(worst: dict[float, float], slack: float = 0.005) -> float:
+    """Learning rate -> mean IoU of its worst seed: the lowest rate that is within `slack` of the best."""
+    return min(rate for rate, value in worst.items() if value >= max(worst.values()) - slack)  # seeds differ by more
+
+
 def counting() -> dict[str, Any]:
-    """Learning rate (by its worst seed), smallest part and score are chosen on TUNE; five seeds reported on TEST."""
+    """Learning rate (`lowest_good`), smallest part and score are chosen on TUNE; five seeds reported on TEST."""
     model = m.load(HERE / "shapes.safetensors")
     training, tuning, num_classes = scenes(*TRAIN), scenes(*TUNE), len(class_names())
     shown, held_out = (features_of(model, part.pictures) for part in (training, tuning))
@@ -204,7 +208,7 @@ def counting() -> dict[str, Any]:
             maps[lr, seed] = predict(train(shown, training.classes, num_classes, lr, seed), held_out)
             note("lr", lr=lr, seed=seed, mean_iou=mean_ious(maps[lr, seed], tuning, num_classes)["all"])
     worst = {lr: min(row["mean_iou"] for row in tuned["lr"] if row["lr"] == lr) for lr in LEARNING_RATES}
-    lr = max(worst, key=lambda rate: worst[rate])
+    lr = lowest_good(worst)
     for least in LEAST_PIXELS:
         answers = [parts_of(one, least) for one in maps[lr, TUNING_SEEDS[0]]]
         note("least", least=least, miscounted=miscounted(judged(answers, tuning)["count"], tuning))
