@@ -1,8 +1,9 @@
 """The notebooks' longer experiments, run with several seeds; the notebooks run one seed with the same functions.
 
 python assets/experiments.py mask_losses        writes assets/mask_losses.json: Table 2b in miniature (chapter 06)
+python assets/experiments.py counting           writes assets/counting.json: parts against instances (chapter 01)
 
-Read next: notebooks/06_mask_branch.py, which shows these functions and their results.
+Read next: notebooks/06_mask_branch.py, which shows these functions and their results; counting.py for chapter 01.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ import time
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import counting
 import torch
 from torch import Tensor
 
@@ -127,11 +129,12 @@ def mask_losses() -> dict[str, Any]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("name", choices=["mask_losses"])
+    experiments = {"mask_losses": mask_losses, "counting": counting.counting}
+    parser.add_argument("name", choices=list(experiments))
     options = parser.parse_args()
     torch.set_num_threads(1)  # the same sums on every machine with the same processor
     start = time.monotonic()
-    results = {"mask_losses": mask_losses}[options.name]()
+    results = experiments[options.name]()
     git = ["git", "-C", str(HERE), "rev-parse", "--short", "HEAD"]
     made = {
         "command": f"python assets/experiments.py {options.name}",
@@ -140,7 +143,7 @@ def main() -> None:
         "seconds": round(time.monotonic() - start),
     }
     with atomic(HERE / f"{options.name}.json") as temporary:
-        Path(temporary).write_text(json.dumps(made | results, indent=1) + "\n", encoding="utf-8")
+        Path(temporary).write_text(json.dumps(made | results) + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -1,6 +1,7 @@
 """assets/: the shipped checkpoints do what the text says of them."""
 
 import importlib.util
+import itertools
 import json
 import sys
 from pathlib import Path
@@ -15,6 +16,7 @@ from mrcnn_lite.matching import generators
 ASSETS = Path(__file__).parents[1] / "assets"
 sys.path.insert(0, str(ASSETS))
 import broken_runs  # noqa: E402
+import counting  # noqa: E402
 import experiments  # noqa: E402
 
 PROTOTYPE = Path(__file__).resolve().parents[2] / "shared" / "prototypes" / "shapes.py"
@@ -116,6 +118,65 @@ def test_fresh_mask_heads_learn_with_either_loss(shapes_model):
             with torch.no_grad():
                 value[steps] = kind.loss(head(crops.features), crops.labels, crops.targets).item()
         assert value[40] < 0.7 * value[2]
+
+
+def test_the_stored_counts_are_those_of_the_script():
+    stored = json.loads((ASSETS / "counting.json").read_text(encoding="utf-8"))
+    assert stored["command"] == "python assets/experiments.py counting" and len(stored["commit"]) >= 7
+    assert [run["seed"] for run in stored["runs"]] == list(counting.SEEDS)
+    number = counting.TEST[2] - counting.TEST[1]
+    assert len(stored["objects"]) == number
+    for answer in (stored["true map"], stored["Mask R-CNN"], *stored["runs"]):
+        assert len(answer["count"]) == len(answer["own"]) == number
+        assert all(own <= there for own, there in zip(answer["own"], stored["objects"]))
+    tuning, chosen = stored["tuning"], stored["chosen"]
+    tried = [(row["lr"], row["seed"]) for row in tuning["lr"]]
+    assert tried == list(itertools.product(counting.LEARNING_RATES, counting.TUNING_SEEDS))
+    worst = {lr: min(row["mean_iou"] for row in tuning["lr"] if row["lr"] == lr) for lr in counting.LEARNING_RATES}
+    assert chosen["lr"] == counting.lowest_good(worst) < max(counting.LEARNING_RATES)
+    for what, tried in (("least", counting.LEAST_PIXELS), ("score", counting.SCORES)):
+        assert tuple(row[what] for row in tuning[what]) == tried
+        assert chosen[what] == min(tuning[what], key=lambda row: row["miscounted"])[what]
+    few = counting.scenes(counting.TEST[0], 0, 20)  # the true map's counts, made again
+    again = counting.judged([counting.parts_of(one, chosen["least"]) for one in few.classes], few)
+    assert {key: stored["true map"][key][:20] for key in again} == again
+
+
+def drawn_scene(*rows):
+    """Digits: an id map; odd objects are circles, even ones crosses. -> what `counting.judged` compares with."""
+    ids = torch.tensor([[int(digit) for digit in row] for row in rows])
+    labels = torch.tensor([2 - g % 2 for g in range(1, int(ids.max()) + 1)])
+    classes = torch.cat([torch.zeros(1, dtype=torch.int64), labels])[ids]
+    return counting.Scenes(torch.zeros(1, 3, *ids.shape), ids[None], [labels], classes[None], torch.zeros(1))
+
+
+def test_parts_melt_where_objects_of_one_class_touch():
+    apart, melted, cut = drawn_scene("1102", "1102"), drawn_scene("1133", "1133", "0022"), drawn_scene("1211", "1211")
+    for scene, least, count, own in ((apart, 1, 2, 2), (melted, 1, 2, 1), (cut, 1, 3, 2), (cut, 3, 1, 1)):
+        answer = counting.parts_of(scene.classes[0], least)
+        assert counting.judged([answer], scene) == {"count": [count], "own": [own]}
+    other_class = counting.parts_of(torch.tensor([0, 2, 1])[apart.classes[0]], 1)
+    assert counting.judged([other_class], apart)["own"] == [0]
+    nothing = counting.parts_of(torch.zeros(2, 4, dtype=torch.int64), 1)
+    assert counting.judged([nothing], apart) == {"count": [0], "own": [0]}
+    assert counting.miscounted([0], apart) == 2
+
+
+def test_the_instances_of_the_trained_model_are_the_objects(shapes_model):
+    few = counting.scenes(0, 0, 40)
+    found = counting.judged(counting.detected(shapes_model, few.pictures, 0.5), few)
+    there = sum(len(labels) for labels in few.labels)
+    assert sum(found["own"]) > 0.6 * there and counting.miscounted(found["count"], few) < 1
+    assert ((few.overlap == 0).sum() > 0) and (few.overlap <= 1).all()
+
+
+def test_a_fully_convolutional_head_learns_to_name_pixels(shapes_model, monkeypatch):
+    monkeypatch.setattr(counting, "STEPS", 40)
+    few = counting.scenes(0, 0, 40)
+    features = counting.features_of(shapes_model, few.pictures)
+    found = counting.predict(counting.train(features, few.classes, 3, 1e-2, seed=0), features)
+    assert found.shape == few.classes.shape
+    assert counting.mean_ious(found, few, 3)["all"] > 0.5
 
 
 def test_the_recorded_runs_of_chapter_08_are_those_of_the_script():

@@ -13,7 +13,6 @@ ROOT = Path(__file__).parents[1]
 NOTEBOOKS = {path.name[:2]: path for path in sorted((ROOT / "notebooks").glob("[0-9][0-9]_*.py"))}
 CLUSTERS = (ROOT / "docs" / "clusters.md").read_text(encoding="utf-8")
 GUIDE = (ROOT / "docs" / "instructors_guide.md").read_text(encoding="utf-8")
-PLANNED = {"01"}
 
 
 def headings(number: str) -> set[str]:
@@ -38,11 +37,7 @@ def test_each_stumbling_block_has_one_place():
 
 @pytest.mark.parametrize("row", rows(), ids=lambda row: row[0])
 def test_each_place_is_there(row):
-    """A chapter that is there, and a heading of it; or, in brackets, one that is planned."""
-    planned = re.fullmatch(r"\((\d\d)\)", row[3])
-    if planned:
-        assert planned.group(1) in PLANNED and planned.group(1) not in NOTEBOOKS
-        return
+    """A chapter that is there, and a heading of it."""
     number, heading = row[3].split(" · ", 1)
     assert number in NOTEBOOKS, f"there is no chapter {number}"
     assert heading in headings(number), f"{NOTEBOOKS[number].name} has no heading {heading!r}"
