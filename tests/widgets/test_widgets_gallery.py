@@ -12,7 +12,7 @@ from test_widgets_page import Tags
 from widget_hosts import WAIT
 
 from mrcnn_lite.widgets import gallery
-from mrcnn_lite.widgets.source import NAMES, Options, read
+from mrcnn_lite.widgets.source import NAMES, SIZES, Options, read
 
 
 def test_there_is_something_to_ask_about_every_widget():
@@ -95,7 +95,8 @@ def test_the_address_says_a_state(browser, tmp_path):
     presets = read("roi_align").presets
     page.goto(f"{file.as_uri()}#roi_align/tiny")
     becomes(presets["tiny"])
-    assert frame.locator("h1").evaluate("(title) => getComputedStyle(title.closest('.mw')).fontSize") == "22px"
+    size = frame.locator("h1").evaluate("(title) => getComputedStyle(title.closest('.mw')).fontSize")
+    assert size == f"{SIZES['presenter']}px"
     page.locator('[href="#roi_align/jump"]').click()
     becomes(presets["jump"])
     assert page.url.endswith("#roi_align/jump")
