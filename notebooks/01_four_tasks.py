@@ -141,11 +141,11 @@ panel(
 )
 panel(axes[2], picture.permute(1, 2, 0), "detection:\na box an object")
 for (x1, y1, x2, y2), k in zip(answers["detection"].tolist(), labels.tolist()):
-    for colour, width in (("white", 5), ((BLUE, ORANGE)[k - 1], 2.5)):
+    for colour, width in (("white", 7), ((BLUE, ORANGE)[k - 1], 3.5)):
         place = (x1 - 0.5, y1 - 0.5)
         axes[2].add_patch(Rectangle(place, x2 - x1, y2 - y1, fill=False, edgecolor=colour, linewidth=width))
 panel(axes[3], ids, "instance segmentation:\na mask an object", cmap=OF_OBJECT, vmin=0, vmax=8)
-figure.tight_layout(h_pad=1.5)
+figure.tight_layout(h_pad=2.5)
 show(
     figure,
     "One scene of circles and crosses four times: with ticks for its classes, coloured by class, with boxes, coloured by object",
@@ -306,7 +306,7 @@ ex.touching_pairs.check(touching_pairs)
 figure = Figure(figsize=(6.6, 2.6))
 for axes, (k, name) in zip(figure.subplots(1, 3), enumerate(NAMES)):
     panel(axes, answers["semantic segmentation"] == k, f"{k}: {name}", cmap="gray")
-figure.tight_layout(h_pad=1.5)
+figure.tight_layout(h_pad=2.5)
 show(
     figure,
     "The same scene as three planes in black and white: where the background is, where circles are, where crosses are",
@@ -432,7 +432,7 @@ below.set_xlabel("largest IoU of two boxes in the scene", fontsize=13)
 for axes in (above, below):
     axes.tick_params(labelsize=12)
     axes.spines[["top", "right"]].set_visible(False)
-figure.tight_layout(h_pad=1.5)
+figure.tight_layout(h_pad=2.5)
 show(
     figure,
     "Miscounted objects against overlap: parts of both semantic maps miscount soon, masks later; below, the differences with intervals",
@@ -461,19 +461,19 @@ worst = int((np.abs(np.array(stored["true map"]["count"]) - objects) * 10 + miss
 (found,) = counting.detected(mask_rcnn, test.pictures[worst, None], settings["score"])
 figure = Figure(figsize=(6.6, 7.4))
 axes = figure.subplots(2, 2).flatten()
-panel(axes[0], test.pictures[worst].permute(1, 2, 0), f"the scene:\n{objects[worst]} objects")
-panel(axes[1], named[worst], f"FCN:\n{seen['count'][worst]} parts", cmap=OF_CLASS, vmin=0, vmax=2)
+panel(axes[0], test.pictures[worst].permute(1, 2, 0), f"the scene:\nobjects: {objects[worst]}")
+panel(axes[1], named[worst], f"FCN:\nparts: {seen['count'][worst]}", cmap=OF_CLASS, vmin=0, vmax=2)
 panel(
     axes[2],
     test.classes[worst],
-    f"the true map:\n{stored['true map']['count'][worst]} parts",
+    f"the true map:\nparts: {stored['true map']['count'][worst]}",
     cmap=OF_CLASS,
     vmin=0,
     vmax=2,
 )
 by_score = ex.instance_map.answer(found.masks.flip(0))  # the surest on top
-panel(axes[3], by_score, f"Mask R-CNN:\n{len(found.masks)} masks", cmap=OF_OBJECT, vmin=0, vmax=8)
-figure.tight_layout(h_pad=1.5)
+panel(axes[3], by_score, f"Mask R-CNN:\nmasks: {len(found.masks)}", cmap=OF_OBJECT, vmin=0, vmax=8)
+figure.tight_layout(h_pad=2.5)
 show(
     figure,
     "A heap of shapes; the FCN's map, in which they melt into few parts; the true map, no better; Mask R-CNN's masks in a colour each",
