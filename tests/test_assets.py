@@ -171,12 +171,13 @@ def test_the_instances_of_the_trained_model_are_the_objects(shapes_model):
 
 
 def test_a_fully_convolutional_head_learns_to_name_pixels(shapes_model, monkeypatch):
-    monkeypatch.setattr(counting, "STEPS", 40)
+    monkeypatch.setattr(counting, "STEPS", 80)
     few = counting.scenes(0, 0, 40)
     features = counting.features_of(shapes_model, few.pictures)
     found = counting.predict(counting.train(features, few.classes, 3, 1e-2, seed=0), features)
     assert found.shape == few.classes.shape
-    assert counting.mean_ious(found, few, 3)["all"] > 0.5
+    nothing = counting.mean_ious(torch.zeros_like(found), few, 3)["all"]  # all background
+    assert counting.mean_ious(found, few, 3)["all"] > nothing + 0.25
 
 
 def test_the_recorded_runs_of_chapter_08_are_those_of_the_script():
