@@ -2,7 +2,7 @@
 
 python assets/experiments.py counting       writes assets/counting.json
 
-Everything is chosen on scenes of drawing seed 0 and reported on scenes of drawing seed 2. Letters: N scenes, G objects,
+Everything is chosen on scenes of drawing seed 0 and reported on scenes of drawing seed 3. Letters: N scenes, G objects,
 K classes, P parts or masks, H W size. Read next: notebooks/01_four_tasks.py, which shows functions and results.
 """
 
@@ -24,7 +24,7 @@ from mrcnn_lite.data.instances import id_map_boxes, split_pieces
 
 HERE = Path(__file__).parent
 SEEDS = range(5)
-TRAIN, TUNE, TEST = (0, 0, 300), (0, 300, 400), (2, 0, 400)  # seed of the drawing, first and last scene
+TRAIN, TUNE, TEST = (0, 0, 300), (0, 300, 400), (3, 0, 400)  # seed of the drawing, first and last scene
 LEARNING_RATES = (3e-3, 1e-2, 3e-2)
 TUNING_SEEDS = (100, 101, 102)  # WHY three: at a rate that is too high some seeds never learn one of the classes
 STEPS, BATCH = 150, 8
@@ -80,12 +80,13 @@ class FCN(nn.Module):
     def __init__(self, channels: int, num_classes: int, width: int = 48) -> None:
         super().__init__()
         self.look = nn.Sequential(convolution(channels, width), convolution(width, width))
-        self.up = nn.ConvTranspose2d(width, width // 2, 2, stride=2)
+        up = nn.ConvTranspose2d(width, width // 2, 2, stride=2, bias=False)
+        self.up = nn.Sequential(up, nn.BatchNorm2d(width // 2), nn.ReLU())  # unnormalised, some runs lose a class
         self.logits = nn.Conv2d(width // 2, num_classes, 1)
 
     def forward(self, features: Tensor) -> Tensor:
         x = self.look(features)  # [N, width, H/4, W/4]
-        x = self.logits(self.up(x).relu())  # [N, K + 1, H/2, W/2]
+        x = self.logits(self.up(x))  # [N, K + 1, H/2, W/2]
         return F.interpolate(x, scale_factor=2, mode="bilinear")  # [N, K + 1, H, W]
 
 
