@@ -344,8 +344,9 @@ print(inspect.getsource(counting.FCN))
 # - **The settings.** On 100 scenes of that seed: the lowest of three learning rates whose *worst* of three training seeds is as good
 #   as the best; the least pixels a part must have to be counted (specks are none) and the least score of a detection, each the
 #   best of four. Of two detections on one object the surer counts (chapter 03).
-# - **The test.** 400 scenes of drawing seed 2, looked at once, when all of that was settled. (A first round, on scenes of drawing
-#   seed 1, had settled on the highest rate after one training seed each; at that rate one of five runs never learnt a class.)
+# - **The test.** 400 scenes of drawing seed 3, looked at once, when all of that was settled. (Two earlier rounds, on seeds 1 and
+#   2, ended with one of five FCNs that had not learnt a class. The first led to the rule for the rate, the second to the norm
+#   after the FCN's deconvolution, found on scenes of seed 0; both rounds' scenes were given up.)
 #
 # Predict: from which overlap on do the masks count better than the parts of a *perfect* map?
 
@@ -369,9 +370,7 @@ assert live["apart"] > 0.85 and live["apart"] > live["all"]
 
 # %% [markdown]
 # Without overlap it names pixels well; in heaps, where of some shapes only a corner is seen, less so. Now let it count. The same
-# functions ran five seeds before; their zeroth gives way to the one that you just saw. One thing was decided **afterwards**:
-# one of the five FCNs came out at 0.720 where nothing overlaps, and only those above 0.85 count below, since the question is what a
-# map can do that is good by its own measure. Left in, that run would add to the FCN's errors. The degree of overlap is the largest IoU of
+# functions ran five seeds before; their zeroth gives way to the one that you just saw. The degree of overlap is the largest IoU of
 # two objects' boxes in the scene.
 
 # %% tags=["nbval-ignore-output"]
@@ -379,17 +378,15 @@ from scipy.stats import ttest_rel
 
 seen = counting.judged([counting.parts_of(one, settings["least"]) for one in named], test)
 runs = [live | seen] + [run["mean_iou"] | run for run in stored["runs"] if run["seed"] > 0]
-good = [run for run in runs if run["apart"] > 0.85]  # decided by the pixels, not by the count
 objects = np.array(stored["objects"])
 miss, own = {}, {}  # of each scene: objects miscounted; objects with a mask of their own
-for name, these in (("FCN", good), ("true map", [stored["true map"]]), ("Mask R-CNN", [stored["Mask R-CNN"]])):
+for name, these in (("FCN", runs), ("true map", [stored["true map"]]), ("Mask R-CNN", [stored["Mask R-CNN"]])):
     miss[name] = np.mean([np.abs(np.array(run["count"]) - objects) for run in these], axis=0)
     own[name] = np.mean([run["own"] for run in these], axis=0)
 print(f"assets/counting.json: `{stored['command']}` at commit {stored['commit']}")
 print("five seeds, mean IoU without overlap:", " ".join(f"{run['apart']:.3f}" for run in runs))
 print("five seeds, miscounted a scene:      ", " ".join(f"{np.abs(run['count'] - objects).mean():.3f}" for run in runs))
-print(f"{len(good)} of {len(runs)} runs reach 0.85 and count below; the others miscount more")
-assert len(good) >= 3 and live["apart"] > 0.85
+assert all(run["apart"] > 0.85 for run in runs)  # good by its own measure
 
 touching = np.array([ex.touching_pairs.answer(i, k) for i, k in zip(test.ids, test.labels)])
 overlap = test.overlap.numpy()
@@ -455,9 +452,9 @@ show(
 #
 # Counts can be right by chance: two objects melt, a third is cut in two. So the table's other half asks how many objects have a mask
 # of their own, of the right class and with an IoU above a half. There perfect pixels, which outline exactly whatever stands
-# free, beat the detector in the densest scenes, and the FCN comes close to it.
+# free, beat the detector in the denser scenes; the FCN's stay below both.
 #
-# What this shows is one trunk, trained with masks, on drawn scenes. The intervals are over scenes, with the mean of the good FCNs in
+# What this shows is one trunk, trained with masks, on drawn scenes. The intervals are over scenes, with the mean of the five FCNs in
 # each; of eight intervals at 95 % one may well miss.
 #
 # Here is one of the scenes where the true map is furthest off:
