@@ -8,6 +8,7 @@ Read next: canvas.py for how shapes are drawn; prediction.py, which writes such 
 from __future__ import annotations
 
 import io
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -156,9 +157,12 @@ def save_png(picture: np.ndarray, path: str | Path) -> None:
 
 
 def show(picture: Any, alt: str) -> None:
-    """Put uint8 [H,W,3], or a matplotlib Figure, into a notebook's output, with a text for those who can't see it."""
+    """Put uint8 [H,W,3], or a matplotlib Figure, into a notebook's output, and under it what there is to see.
+
+    The words are the picture's `alt` as well, but JupyterLab and most pages made of notebooks don't hand that on.
+    """
     from IPython.display import Image as Shown  # WHY here: only notebooks have it
-    from IPython.display import display
+    from IPython.display import Markdown, display
 
     file = io.BytesIO()
     if hasattr(picture, "savefig"):
@@ -168,6 +172,8 @@ def show(picture: Any, alt: str) -> None:
     # 128 colours: a quarter of the bytes, and a notebook stays small enough to be shown on the web.
     Image.fromarray(picture).quantize(128).save(file, format="PNG", optimize=True)
     display(Shown(file.getvalue(), metadata={"alt": alt}))  # WHY not alt=: unknown to Colab's IPython 7
+    words = re.sub(r"[\\`*_\[\]<>$#|]", r"\\\g<0>", alt)  # as they are, whatever Markdown makes of them
+    display(Markdown(f"*{words}*"))
 
 
 def to_pixels(image: Any) -> np.ndarray:

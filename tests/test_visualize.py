@@ -190,7 +190,8 @@ def test_show_puts_the_picture_and_its_text_into_a_notebooks_output(monkeypatch)
     display = pytest.importorskip("IPython.display")
     shown = []
     monkeypatch.setattr(display, "display", shown.append)
-    show(np.zeros((4, 6, 3), np.uint8), "a black rectangle")
+    show(np.zeros((4, 6, 3), np.uint8), "a black rectangle: 2 * 3 of [4, 6]")
     data, metadata = shown[0]._repr_mimebundle_()
     assert Image.open(io.BytesIO(base64.b64decode(data["image/png"]))).size == (6, 4)
-    assert metadata == {"image/png": {"alt": "a black rectangle"}}
+    assert metadata == {"image/png": {"alt": "a black rectangle: 2 * 3 of [4, 6]"}}
+    assert shown[1].data == r"*a black rectangle: 2 \* 3 of \[4, 6\]*"  # seen by everybody
