@@ -194,7 +194,7 @@ def test_wrong_input_is_refused_by_both_methods():
         model.losses(images, targets)
 
 
-def overfit(model, dataset, images, targets, kind, steps=175, lr=2e-3):
+def overfit(model, dataset, images, targets, kind, steps, lr=2e-3):
     """Train on these images alone -> the AP of "mask" or "keypoint" on them, asked every 25 steps until it is high."""
     optimizer = torch.optim.AdamW(model.parameters(), lr=lr)
     for step in range(1, steps + 1):
@@ -218,17 +218,19 @@ def four(name):
 
 
 # Of C4 each RoI goes through res5: half of the RoIs, of which then half may be positive.
-@pytest.mark.parametrize("arch, changes", [("fpn", {}), ("c4", {"roi_samples": 32, "roi_positive_fraction": 0.5})])
-def test_overfits_four_images(arch, changes):
+@pytest.mark.parametrize(
+    "arch, steps, changes", [("fpn", 175, {}), ("c4", 250, {"roi_samples": 32, "roi_positive_fraction": 0.5})]
+)
+def test_overfits_four_images(arch, steps, changes):
     dataset, images, targets = four("shapes")
     check_batch(images, targets, 7, ("mask",))
     torch.manual_seed(0)
     model = build_model(tiny(arch, num_classes=7, norm="gn", **changes))
-    assert overfit(model, dataset, images, targets, "mask") > 0.9
+    assert overfit(model, dataset, images, targets, "mask", steps) > 0.9
 
 
 def test_overfits_keypoints():
     dataset, images, targets = four("stick-figures")
     torch.manual_seed(0)
     model = build_model(tiny(heads=("keypoint",), num_classes=2, norm="gn", num_keypoints=dataset.num_keypoints))
-    assert overfit(model, dataset, images, targets, "keypoint", steps=250) > 0.9
+    assert overfit(model, dataset, images, targets, "keypoint", 250) > 0.9

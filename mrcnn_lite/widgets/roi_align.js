@@ -69,8 +69,8 @@ export function render({ model, el }) {
     return [
       ...controls(ui),
       make("div", { class: "mw-grid", style: "grid-template-columns:minmax(0,1fr) minmax(0,1.18fr)" },
-        make("div", {}, title, mapSurface(lab), make("div", { class: "mw-row mw-tight" }, make("span", {}, ui.t("pixels")),
-          ...fields)),
+        make("div", {}, title, mapSurface(lab),
+          make("div", { class: "mw-row mw-tight" }, make("span", {}, ui.t("pixels")), ...fields)),
         make("div", { style: columns }, ...OPS.map((op) => column(lab, op)))),
       reading(ui, "formula", (state) => formula(lab, state), { class: "mw-read mw-formula", tabindex: 0,
         role: "region", "aria-label": ui.t("formula") }),
