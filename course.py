@@ -214,7 +214,7 @@ def test(here: bool, arguments: list[str]) -> int:
     report.tool("mypy", "mypy")
     # A worker a core, each with one thread; what a file's tests prepare, or a notebook's kernel, they share.
     workers = ["-n", str(min(os.cpu_count() or 1, MOST_WORKERS)), "--dist", "loadfile"]
-    report.pytest("tests", *workers, "tests")
+    report.pytest("tests", *workers, "--no-loadscope-reorder", "tests")  # the order is tests/conftest.py's
     if any((ROOT / "notebooks").rglob("*.ipynb")):
         report.pytest("notebooks", *workers, *NBVAL, "notebooks")
     return report.close()

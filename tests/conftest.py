@@ -65,7 +65,13 @@ def long_form(request: pytest.FixtureRequest) -> bool:
     return bool(request.config.getoption("--long"))
 
 
+# The files that take longest. They begin first, so that at the end no worker waits for another.
+LONGEST = ("test_model.py", "test_torchvision_models.py", "test_faults.py", "test_training_memory.py")
+LONGEST += ("test_browser_axe.py", "test_browser_widgets.py", "test_browser_jupyterlab.py")
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    items.sort(key=lambda item: item.path.name not in LONGEST)
     if torch.cuda.is_available():
         return
     for item in items:
