@@ -81,7 +81,8 @@ class FCN(nn.Module):
         super().__init__()
         self.look = nn.Sequential(convolution(channels, width), convolution(width, width))
         up = nn.ConvTranspose2d(width, width // 2, 2, stride=2, bias=False)
-        self.up = nn.Sequential(up, nn.BatchNorm2d(width // 2), nn.ReLU())  # unnormalised, some runs lose a class
+        # WHY a norm here too: without it some runs lose a class.
+        self.up = nn.Sequential(up, nn.BatchNorm2d(width // 2), nn.ReLU())
         self.logits = nn.Conv2d(width // 2, num_classes, 1)
 
     def forward(self, features: Tensor) -> Tensor:
