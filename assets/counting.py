@@ -30,11 +30,15 @@ TUNING_SEEDS = (100, 101, 102)  # WHY three: at a rate that is too high some see
 STEPS, BATCH = 150, 8
 LEAST_PIXELS = (1, 10, 30, 100)  # a smaller part is a speck, and not counted
 SCORES = (0.3, 0.5, 0.7, 0.9)  # a detection below is not counted
-KIND = "circles-and-crosses"
-drawn.KINDS[KIND] = dataclasses.replace(  # large, and in clearly different colours: to be learnt while one waits
+CIRCLES_AND_CROSSES = dataclasses.replace(  # large, and in clearly different colours: to be learnt while one waits
     drawn.KINDS["overlap"],
-    **{"classes": ("circle", "cross"), "objects": (2, 5), "radius": (15, 25), "stroke": (0.26, 0.34)},
-    **{"squeeze": (0.9, 1.0), "near_last": 0.4, "contrast": 0.35},  # four in ten lie near the one before
+    classes=("circle", "cross"),
+    objects=(2, 5),
+    radius=(15, 25),
+    stroke=(0.26, 0.34),
+    squeeze=(0.9, 1.0),
+    near_last=0.4,  # so many lie near the one before
+    contrast=0.35,
 )
 
 
@@ -46,14 +50,14 @@ class Scenes(NamedTuple):
     overlap: Tensor  # [N]: the largest IoU of two objects' boxes
 
 
-def scenes(seed: int, first: int, last: int, kind: str = KIND) -> Scenes:
+def scenes(seed: int, first: int, last: int) -> Scenes:
     """Scenes first..last of a seed of the drawing, 128 x 128 pixels. Classes are numbered as in `class_names`."""
     numbers = torch.zeros(len(drawn.CLASS_NAMES), dtype=torch.int64)
-    for k, name in enumerate(class_names(kind)):
+    for k, name in enumerate(class_names()):
         numbers[drawn.CLASS_NAMES.index(name)] = k
     columns: list[list[Tensor]] = [[], [], [], [], []]
     for index in range(first, last):
-        picture, ids, labels, _ = drawn.draw(index, kind=kind, seed=seed)
+        picture, ids, labels, _ = drawn.draw(index, kind=CIRCLES_AND_CROSSES, seed=seed)
         of_object = numbers[torch.from_numpy(labels).long()]
         around = torch.from_numpy(id_map_boxes(ids, len(labels))).double()
         pairs = boxes.iou(around, around).triu(1)
@@ -66,8 +70,8 @@ def scenes(seed: int, first: int, last: int, kind: str = KIND) -> Scenes:
     return Scenes(torch.stack(pictures), torch.stack(id_maps), all_labels, torch.stack(classes), torch.stack(overlap))
 
 
-def class_names(kind: str = KIND) -> tuple[str, ...]:
-    return ("background", *drawn.KINDS[kind].classes)
+def class_names() -> tuple[str, ...]:
+    return ("background", *CIRCLES_AND_CROSSES.classes)
 
 
 def convolution(channels: int, width: int) -> nn.Sequential:

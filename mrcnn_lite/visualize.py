@@ -164,16 +164,20 @@ def show(picture: Any, alt: str) -> None:
     from IPython.display import Image as Shown  # WHY here: only notebooks have it
     from IPython.display import Markdown, display
 
-    file = io.BytesIO()
     if hasattr(picture, "savefig"):
+        file = io.BytesIO()
         picture.savefig(file, format="png", dpi=100, bbox_inches="tight")
         picture = np.asarray(Image.open(file).convert("RGB"))
-        file = io.BytesIO()
-    # 128 colours: a quarter of the bytes, and a notebook stays small enough to be shown on the web.
-    Image.fromarray(picture).quantize(128).save(file, format="PNG", optimize=True)
-    display(Shown(file.getvalue(), metadata={"alt": alt}))  # WHY not alt=: unknown to Colab's IPython 7
+    display(Shown(small_png(Image.fromarray(picture)), metadata={"alt": alt}))  # WHY not alt=: unknown to IPython 7
     words = re.sub(r"[\\`*_\[\]<>$#|]", r"\\\g<0>", alt)  # as they are, whatever Markdown makes of them
     display(Markdown(f"*{words}*"))
+
+
+def small_png(picture: Image.Image) -> bytes:
+    """A PNG file of 128 colours: a quarter of the bytes, and a notebook stays small enough to be shown on the web."""
+    file = io.BytesIO()
+    picture.convert("RGB").quantize(128).save(file, format="PNG", optimize=True)
+    return file.getvalue()
 
 
 def to_pixels(image: Any) -> np.ndarray:

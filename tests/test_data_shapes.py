@@ -12,7 +12,6 @@ import pytest
 from mrcnn_lite.data import shapes
 from mrcnn_lite.data.instances import id_map_boxes
 
-OURS = ("std", "thin", "overlap")  # a chapter's experiment adds a kind of its own
 PROTOTYPE = Path(__file__).resolve().parents[2] / "shared" / "prototypes" / "shapes.py"
 
 
@@ -26,7 +25,7 @@ def test_a_picture_depends_on_seed_split_kind_and_index_only():
     assert all((other.image != first.image).mean() > 0.5 for other in others)
 
 
-@pytest.mark.parametrize("kind", OURS)
+@pytest.mark.parametrize("kind", shapes.KINDS)
 def test_pictures_are_well_formed(kind):
     limits = shapes.KINDS[kind]
     for i in range(60):
@@ -148,7 +147,7 @@ def differing(first, second, level=2.2):
     return found
 
 
-@pytest.mark.parametrize("kind", OURS)
+@pytest.mark.parametrize("kind", shapes.KINDS)
 def test_the_distribution_is_that_of_the_prototype(kind):
     if not PROTOTYPE.exists():
         pytest.skip("the prototype of the shapes is not on this machine (../shared/prototypes)")

@@ -35,21 +35,13 @@ def calm(model):
 def make(kind, backbone, num_classes, **settings):
     torch.manual_seed(0)
     settings = {"min_size": 120, "max_size": 170, "box_score_thresh": 0.02, "box_detections_per_img": 30} | settings
-    settings = {"box_batch_size_per_image": 64, "rpn_post_nms_top_n_test": 300} | settings  # 300, as 1000 take long
+    settings = {"box_batch_size_per_image": 64} | settings
     if kind.endswith("v2"):
         build = {"mask-v2": tv.maskrcnn_resnet50_fpn_v2, "faster-v2": tv.fasterrcnn_resnet50_fpn_v2}[kind]
         return calm(build(weights=None, weights_backbone=None, num_classes=num_classes, **settings))
     net = resnet_fpn_backbone(backbone_name=backbone, weights=None, trainable_layers=3)
     build = {"faster": tv.FasterRCNN, "mask": tv.MaskRCNN, "keypoint": tv.KeypointRCNN}[kind]
     return calm(build(net, num_classes=num_classes, **settings))
-
-
-def narrow_keypoint_head(width=64):
-    """Eight convolutions as in torchvision's own head, of 64 channels instead of 512: a sixtieth of the work."""
-    return {
-        "keypoint_head": tv.keypoint_rcnn.KeypointRCNNHeads(256, (width,) * 8),
-        "keypoint_predictor": tv.keypoint_rcnn.KeypointRCNNPredictor(width, num_keypoints=17),
-    }
 
 
 CASES = [
@@ -81,10 +73,7 @@ def same_order(found, expected):
 
 @pytest.mark.parametrize("kind,backbone,num_classes", CASES)
 def test_same_detections(kind, backbone, num_classes):
-    settings = {}
-    if kind == "keypoint":  # torchvision's own head, of fewer detections, on one backbone
-        settings = narrow_keypoint_head() if backbone == "resnet50" else {"box_detections_per_img": 10}
-    theirs = make(kind, backbone, num_classes, **settings)
+    theirs = make(kind, backbone, num_classes)
     ours = from_torchvision(theirs)
     images = random_images()
     captured = {}
@@ -147,9 +136,7 @@ def draw_first(matched, num_samples, positive_fraction, generator=None):
 @pytest.mark.parametrize("kind,backbone,num_classes", [c for c in CASES if not c[0].endswith("v2")])
 def test_same_losses_and_gradients(kind, backbone, num_classes, dtype, monkeypatch):
     """Gradients in float64: in float32 a ReLU whose input is 0 but for rounding goes either way, and entries jump."""
-    narrow = kind == "keypoint" and (backbone == "resnet50" or dtype == torch.float64)
-    settings = narrow_keypoint_head() if narrow else {}
-    theirs = make(kind, backbone, num_classes, **settings).to(dtype)
+    theirs = make(kind, backbone, num_classes).to(dtype)
     ours = from_torchvision(theirs)
     for name in ("image_mean", "image_std"):  # ours keeps them in float32
         value = torch.tensor(getattr(theirs.transform, name), dtype=dtype)[:, None, None]

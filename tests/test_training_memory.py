@@ -76,7 +76,7 @@ SMALLER = {
 CONFIGURATIONS = [
     ("tiny", {}, (128, 128), 8),
     ("tiny", {"min_size": 384, "max_size": 512}, (384, 512), 2),
-    ("r50-fpn", SMALLER, (256, 384), 2),
+    ("r50-fpn", SMALLER, (256, 384), 4),
     ("r50-c4", {"min_size": 256, "max_size": 416, "roi_samples": 32}, (256, 384), 1),
 ]
 

@@ -51,7 +51,7 @@ KINDS = {
 def draw(
     index: int,
     *,
-    kind: str = "std",
+    kind: str | Kind = "std",
     size: int = 128,
     object_scale: float | None = None,
     seed: int = 0,
@@ -59,15 +59,16 @@ def draw(
 ) -> Drawing:
     """Draws picture `index`.
 
+    kind: a name in `KINDS`, or a distribution of one's own.
     size: side S of the picture in pixels.
     object_scale: how much larger shapes and textures are than in a picture of 128 px. None (size / 128)
         gives the same scenes at a higher resolution. A smaller value gives more shapes in proportion to
         the room: size=256, object_scale=1 has 4 to 20 shapes of the usual 12 to 50 px.
     seed, split: pictures of another seed or split share nothing with these.
     """
-    chosen = KINDS[kind]
+    chosen, number = (KINDS[kind], list(KINDS).index(kind)) if isinstance(kind, str) else (kind, len(KINDS))
     scale = size / 128 if object_scale is None else object_scale
-    rng = np.random.default_rng((seed, split, list(KINDS).index(kind), index))
+    rng = np.random.default_rng((seed, split, number, index))
     canvas = drawing.background(rng, size, scale)
     ids = np.zeros((size, size), np.uint8)
     labels: list[int] = []

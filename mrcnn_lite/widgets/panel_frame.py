@@ -17,7 +17,7 @@ import ipywidgets
 import numpy as np
 from PIL import Image
 
-from ..visualize import to_pixels
+from ..visualize import small_png, to_pixels
 
 WIDGET_VIEW = "application/vnd.jupyter.widget-view+json"  # by this type a frontend knows a widget
 WIDE = {"description_width": "170px"}
@@ -79,9 +79,9 @@ class Panel:
     def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> tuple[dict[str, Any], dict[str, Any]]:
         """The widget, and for those who can't show it the picture and the words; Jupyter picks what it can."""
         view = {"version_major": 2, "version_minor": 0, "model_id": self.widget.model_id}
-        picture = base64.b64encode(
-            few_colours(self.picture.value)
-        ).decode()  # as a message holds it: not every kernel turns bytes
+        live = self.picture.value  # none where the first picture could not be drawn
+        stored = small_png(Image.open(io.BytesIO(live))) if live else b""
+        picture = base64.b64encode(stored).decode()  # as a message holds it: not every kernel turns bytes
         data = {WIDGET_VIEW: view, "image/png": picture, "text/plain": f"{self.alt} {self.words}"}
         return data, {"image/png": {"alt": self.alt}}
 
@@ -92,15 +92,6 @@ def enlarged(image: Any, longest: int = 448) -> tuple[np.ndarray, float]:
     scale = longest / max(pixels.shape[:2])
     size = (max(1, round(pixels.shape[1] * scale)), max(1, round(pixels.shape[0] * scale)))
     return np.asarray(Image.fromarray(pixels).resize(size, Image.Resampling.BICUBIC), dtype=np.float32), scale
-
-
-def few_colours(file: bytes) -> bytes:
-    """A PNG file in 128 colours, as `visualize.show` stores it: a quarter of the bytes, and a notebook stays small."""
-    if not file:  # the first picture could not be drawn
-        return file
-    smaller = io.BytesIO()
-    Image.open(io.BytesIO(file)).convert("RGB").quantize(128).save(smaller, format="PNG", optimize=True)
-    return smaller.getvalue()
 
 
 def png(picture: Any) -> bytes:

@@ -31,7 +31,7 @@ def test_show_gives_html_a_picture_and_a_text_that_stay_the_same(name, shown):
     assert first["image/png"].startswith(b"\x89PNG")
     assert len(metadata["image/png"]["alt"]) > 20
     assert first["text/plain"].startswith(read(name).texts["en"]["title"])
-    most = (200 if name == "training_replay" else 150) * 1024  # of the 500 KB that a notebook may have
+    most = 200_000 if name == "training_replay" else 150_000  # of the 500 KB that a notebook may have
     assert len(first["text/html"]) < most
 
 
