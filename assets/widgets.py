@@ -29,6 +29,7 @@ HERE = Path(__file__).parent
 SHOWN = 4  # of the held-out shapes
 WIDTH = 940  # pixels of the pictures
 COLOURS = 34  # in a picture: a notebook holds it twice
+FEWER_COLOURS = {"training_replay": 30}  # its recorded run is large
 ARCHITECTURES = ("r50-c4", "r50-fpn", "r101-fpn", "x101-fpn")
 BROWSER = ["--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run"]
 
@@ -140,13 +141,13 @@ RECORDED = {
 }  # WHY functions: pictures are taken without torch
 
 
-def with_few_colours(sheet: Image.Image) -> Image.Image:
-    """Of `COLOURS` colours: the light theme's, also pale, so that a red cross stays red, and the commonest."""
+def with_few_colours(sheet: Image.Image, count: int) -> Image.Image:
+    """Of so many colours: the light theme's, also pale, so that a red cross stays red, and the commonest."""
     light = text("shared/frame.js").split("light: {")[1].split("}")[0]
     own = np.array([list(bytes.fromhex(colour)) for colour in re.findall('"#(......)"', light)])
     own = np.concatenate([own, 255 - (255 - own[-5:]) * 45 // 100])  # blue to orange
-    few = sheet.quantize(COLOURS - len(own), dither=Image.Dither.NONE).getpalette()
-    palette = np.concatenate([own, np.reshape(few, (-1, 3))])[:COLOURS]
+    few = sheet.quantize(count - len(own), dither=Image.Dither.NONE).getpalette()
+    palette = np.concatenate([own, np.reshape(few, (-1, 3))])[:count]
     found, which = np.unique(np.reshape(sheet, (-1, 3)), axis=0, return_inverse=True)
     nearest = ((found[:, None].astype(int) - palette) ** 2).sum(2).argmin(1)
     picture = Image.fromarray(nearest[which].reshape(sheet.height, sheet.width).astype(np.uint8)).convert("P")
@@ -169,7 +170,8 @@ def take_pictures(names: list[str]) -> None:
             page.locator("[data-ready]").wait_for()
             sheet = Image.open(io.BytesIO(page.locator("[data-ready]").screenshot())).convert("RGB")
             with atomic(WIDGETS / f"{name}.png") as file:
-                with_few_colours(sheet).save(file, format="PNG", optimize=True)
+                few = with_few_colours(sheet, FEWER_COLOURS.get(name, COLOURS))
+                few.save(file, format="PNG", optimize=True)
             print(f"{name}.png: {sheet.width} x {sheet.height}, {(WIDGETS / f'{name}.png').stat().st_size} bytes")
         browser.close()
 

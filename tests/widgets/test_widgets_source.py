@@ -7,7 +7,19 @@ import re
 
 import pytest
 
-from mrcnn_lite.widgets.source import HERE, LANGUAGES, NAMES, SHARED, Options, compact, read, state_of, text, to_json
+from mrcnn_lite.widgets.source import (
+    HERE,
+    LANGUAGES,
+    NAMES,
+    SHARED,
+    WIDEST,
+    Options,
+    compact,
+    read,
+    state_of,
+    text,
+    to_json,
+)
 
 SCRIPTS = sorted(HERE.rglob("*.js"))
 LARGEST = 30_000  # bytes of a script
@@ -79,6 +91,10 @@ def test_prepared_states_change_keys_that_exist_to_values_of_their_kind(name):
     assert state_of(widget, widget.state) == widget.state
     for key, default in widget.state.items():  # whatever is not chosen from a list is a number, a switch, or data
         assert isinstance(default, str) <= (key in widget.choices), key
+
+
+def test_the_page_is_as_wide_as_the_styles_let_it():
+    assert re.search(r"\.mw \{[^}]*max-width: (\d+)em", text("shared/style.css")).group(1) == str(WIDEST)
 
 
 WORDS = ("ink", "quiet", "blue", "red", "green", "purple")  # what texts are written in; orange is for marks alone
