@@ -142,15 +142,20 @@ RECORDED = {
 
 
 def with_few_colours(sheet: Image.Image, count: int) -> Image.Image:
-    """Of so many colours: the light theme's, also pale, so that a red cross stays red, and the commonest."""
+    """Of so many colours: the light theme's, also pale, then one by one what the others stand in for worst.
+
+    WHY not Pillow's: it takes the mean of colours that lie together, and a ramp of greys turns brown and blue.
+    """
     light = text("shared/frame.js").split("light: {")[1].split("}")[0]
     own = np.array([list(bytes.fromhex(colour)) for colour in re.findall('"#(......)"', light)])
-    own = np.concatenate([own, 255 - (255 - own[-5:]) * 45 // 100])  # blue to orange
-    few = sheet.quantize(count - len(own), dither=Image.Dither.NONE).getpalette()
-    palette = np.concatenate([own, np.reshape(few, (-1, 3))])[:count]
-    found, which = np.unique(np.reshape(sheet, (-1, 3)), axis=0, return_inverse=True)
-    nearest = ((found[:, None].astype(int) - palette) ** 2).sum(2).argmin(1)
-    picture = Image.fromarray(nearest[which].reshape(sheet.height, sheet.width).astype(np.uint8)).convert("P")
+    palette = np.concatenate([own, 255 - (255 - own[-5:]) * 45 // 100])  # blue to orange
+    found, which, pixels = np.unique(np.reshape(sheet, (-1, 3)), axis=0, return_inverse=True, return_counts=True)
+    off = ((found[:, None].astype(int) - palette) ** 2).sum(2)  # [colours, palette]
+    while len(palette) < count:
+        worst = found[(off.min(1) * pixels).argmax()].astype(int)
+        palette = np.concatenate([palette, worst[None]])
+        off = np.concatenate([off, ((found - worst) ** 2).sum(1, keepdims=True)], axis=1)
+    picture = Image.fromarray(off.argmin(1)[which].reshape(sheet.height, sheet.width).astype(np.uint8)).convert("P")
     picture.putpalette(palette.astype(np.uint8).tobytes())
     return picture
 
