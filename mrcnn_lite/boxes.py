@@ -32,10 +32,12 @@ def area(boxes: Tensor) -> Tensor:
 
 def iou(a: Tensor, b: Tensor) -> Tensor:
     """Intersection over union of every pair: a [P, 4], b [Q, 4] -> [P, Q] in 0..1. Two empty boxes give 0, not NaN."""
-    top_left = torch.maximum(a[:, None, :2], b[None, :, :2])  # [P, Q, 2]
-    bottom_right = torch.minimum(a[:, None, 2:], b[None, :, 2:])  # [P, Q, 2]
-    width_height = (bottom_right - top_left).clamp(min=0)  # no overlap: 0, not the product of two negatives
-    intersection = width_height[..., 0] * width_height[..., 1]  # [P, Q]
+    # WHY one coordinate at a time: on [P, Q, 2] the same operations take three times as long on a CPU.
+    ax1, ay1, ax2, ay2 = a[:, :, None].unbind(1)  # [P, 1] each
+    bx1, by1, bx2, by2 = b.T.contiguous()  # [Q] each
+    width = (torch.minimum(ax2, bx2) - torch.maximum(ax1, bx1)).clamp(min=0)  # [P, Q]; no overlap: 0,
+    height = (torch.minimum(ay2, by2) - torch.maximum(ay1, by1)).clamp(min=0)  # not two negatives' product
+    intersection = width * height  # [P, Q]
     union = area(a)[:, None] + area(b)[None, :] - intersection
     return intersection / union.clamp(min=torch.finfo(union.dtype).tiny)
 

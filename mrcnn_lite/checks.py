@@ -156,17 +156,16 @@ def measure_image(image: Tensor) -> Tensor:
 
 
 def measure_masks(masks: Tensor) -> Tensor:
-    """masks [G, H, W] -> [G, 8]: lowest and highest value, whether any is neither 0 nor 1, pixels or not, own box."""
-    inside = masks != 0
-    columns, rows = inside.any(dim=1), inside.any(dim=2)  # [G, W], [G, H]
+    """masks [G, H, W] -> [G, 8]: lowest, highest value, whether a float is neither 0 nor 1, pixels or not, own box."""
+    # WHY amax, not any: on a CPU it is six times as fast, and masks are by far the largest thing to check.
+    values = masks.view(torch.uint8) if masks.dtype == torch.bool else masks
+    inside = values if values.dtype == torch.uint8 else (values != 0).view(torch.uint8)
+    columns, rows = inside.amax(dim=1) > 0, inside.amax(dim=2) > 0  # [G, W], [G, H]
     x1, y1 = columns.int().argmax(dim=1), rows.int().argmax(dim=1)  # the first column and row with a pixel
     x2 = masks.shape[2] - columns.flip(1).int().argmax(dim=1)  # one past the last
     y2 = masks.shape[1] - rows.flip(1).int().argmax(dim=1)
-    if masks.dtype == torch.bool:
-        low, high, between = torch.zeros_like(x1), torch.ones_like(x1), torch.zeros_like(x1)
-    else:
-        low, high = torch.aminmax(masks.flatten(1), dim=1)
-        between = (inside & (masks != 1)).flatten(1).any(dim=1)
+    low, high = values.amin(dim=2).amin(dim=1), values.amax(dim=2).amax(dim=1)
+    between = ((values != 0) & (values != 1)).any(dim=(1, 2)) if values.is_floating_point() else torch.zeros_like(low)
     parts = (low, high, between, rows.any(dim=1), x1, y1, x2, y2)
     return torch.stack([part.float() for part in parts], dim=1)  # exact up to 2^24
 

@@ -35,9 +35,9 @@ def match(objects: Tensor, boxes: Tensor, fg_iou: float, bg_iou: float, best_anc
     matched = torch.where(best_iou < bg_iou, NEGATIVE, IGNORED)
     matched = torch.where(best_iou >= fg_iou, best_object, matched)
     if best_anchor_rule:
-        best_of_object = overlap.max(dim=1, keepdim=True).values  # [G, 1]
-        # WHY > 0: an object that no anchor touches has best IoU 0, and every far anchor "ties" with it.
-        is_best = ((overlap == best_of_object) & (best_of_object > 0)).any(dim=0)  # [P]
+        # WHY not 0: an object that no anchor touches has best IoU 0, and every far anchor "ties" with it.
+        best_of_object = overlap.amax(dim=1, keepdim=True).clamp(min=torch.finfo(overlap.dtype).tiny)  # [G, 1]
+        is_best = (overlap == best_of_object).any(dim=0)  # [P]
         matched = torch.where(is_best, best_object, matched)
     return matched
 
