@@ -214,7 +214,10 @@ def test(here: bool, arguments: list[str]) -> int:
     report.tool("mypy", "mypy")
     # A worker a core, each with one thread; what a file's tests prepare, or a notebook's kernel, they share.
     workers = ["-n", str(min(os.cpu_count() or 1, MOST_WORKERS)), "--dist", "loadfile"]
-    report.pytest("tests", *workers, "--no-loadscope-reorder", "tests")  # the order is tests/conftest.py's
+    in_order = [*workers, "--no-loadscope-reorder"]  # the order is tests/conftest.py's
+    report.pytest("tests of the package", *in_order, "--ignore", "tests/widgets", "tests")
+    if (ROOT / "tests" / "widgets").exists():
+        report.pytest("tests of the widgets", *in_order, "tests/widgets")
     if any((ROOT / "notebooks").rglob("*.ipynb")):
         report.pytest("notebooks", *workers, *NBVAL, "notebooks")
     return report.close()

@@ -289,11 +289,14 @@ def test_demo_and_lab_pass_their_arguments_on(fakes):
 def test_test_runs_every_part_whatever_fails_and_says_so_last(fakes, capsys):
     (fakes.root / "notebooks").mkdir()
     (fakes.root / "notebooks" / "00.ipynb").touch()
+    (fakes.root / "tests" / "widgets").mkdir(parents=True)
     fakes.failing = "ruff"
     assert course.test(True, []) == 1
-    assert [command[2] for command in fakes.commands] == ["ruff", "ruff", "mypy", "pytest", "pytest"]
-    assert "--nbval-cell-timeout" in fakes.commands[-1]
-    assert all(command[command.index("--dist") + 1] == "loadfile" for command in fakes.commands[-2:])
+    assert [command[2] for command in fakes.commands] == ["ruff", "ruff", "mypy", *["pytest"] * 3]
+    package, widgets, notebooks = fakes.commands[3:]
+    assert package[-3:] == ["--ignore", "tests/widgets", "tests"] and widgets[-1] == "tests/widgets"  # all of tests/
+    assert "--nbval-cell-timeout" in notebooks and notebooks[-1] == "notebooks"
+    assert all(command[command.index("--dist") + 1] == "loadfile" for command in fakes.commands[3:])
     out = capsys.readouterr().out
     assert out.splitlines()[-1] == "1 passed, 2 failed, 0 skipped"
     assert out.count("FAILED") == 2
