@@ -124,7 +124,7 @@ MASK_LOSSES = {
 
 
 def crop_masks(masks: Tensor, index: Tensor, boxes: Tensor, size: int, half_pixel: bool = True) -> Tensor:
-    """The part of a mask inside a box, resampled to `size` x `size`: the mask target ("intersection of RoI and mask").
+    """The part of a mask inside a box, resampled to `size` x `size`: the mask target (section 3.1).
 
     masks [G, H, W] of one image; index int64 [R] which of them; boxes [R, 4] -> float32 [R, size, size] in 0..1.
     RoIAlign at the image's own resolution, with as many points as the box has pixels; soft at the border, not rounded.

@@ -223,7 +223,7 @@ roi_features_panel(m.load(ASSETS / "shapes.safetensors"), picture, box=(80.5, 7.
 # %% [markdown]
 # ## How many points?
 #
-# On a ramp any number of points gives the same mean, so "not sensitive to the number" (section 3) cannot be seen there. On pure
+# On a ramp any number of points gives the same mean, so "not sensitive to […] how many points" (section 3) cannot be seen there. On pure
 # noise it can: compared with many points, how far off are one, four and nine?
 
 # %%
@@ -244,7 +244,7 @@ assert errors[1] > errors[2] > errors[4]
 #
 # ## Where does the gradient go?
 #
-# To the features always; to the box never, though mathematically it could ("approximate joint training", appendix B).
+# To the features always; to the box never, though mathematically it could (the "approximate" version of joint training, appendix B).
 
 # %% [markdown] exercise="gradient_of_point"
 # ### Exercise: `gradient_of_point` (medium, 10 minutes)

@@ -112,13 +112,13 @@ assert set(losses) == {*of_heads, "loss_objectness", "loss_rpn_box_reg"} and 0 <
 # ## The target: the mask inside the box
 #
 # The mask branch looks at a crop of M × M cells, so it has to be told the truth in that frame: "the intersection between an RoI
-# and its associated ground-truth mask" (section 3). The **target comes to the prediction**, not the prediction to the target:
+# and its associated ground-truth mask" (section 3.1). The **target comes to the prediction**, not the prediction to the target:
 # 28 × 28 numbers are compared, whatever the object's size.
 
 # %% [markdown] exercise="mask_target"
 # ### Exercise: `mask_target` (hard, 20 minutes)
 #
-# The target is "the intersection between an RoI and its mask": cut `mask [H, W]` (0 and 1) to `box` (x1, y1, x2, y2), a
+# The target is the intersection of RoI and mask: cut `mask [H, W]` (0 and 1) to `box` (x1, y1, x2, y2), a
 # box of **whole** pixels here, and resize it to `size` × `size` by averaging: each cell holds the share of its area
 # that the object covers, between 0 and 1. Outside the image there is no object.
 

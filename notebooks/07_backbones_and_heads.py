@@ -593,8 +593,8 @@ print(f"in multiply-adds it is {networks['R50-C4'].macs / networks['R50-FPN'].ma
 assert whole["r50-c4"] > whole["r50-fpn"]
 
 # %% [markdown]
-# The paper measured 195 ms for ResNet-101-FPN and about 400 ms for ResNet-101-C4 on a Tesla M40, a ratio of 2.05, and calls C4
-# "not recommended in practice". The multiply-adds of those two differ by a factor of 1.4 only: what
+# The paper measured 195 ms for ResNet-101-FPN and about 400 ms for ResNet-101-C4 on a Tesla M40, a ratio of 2.05, and says: "we do
+# not recommend using the C4 variant in practice" (section 4.4). The multiply-adds of those two differ by a factor of 1.4 only: what
 # is not counted, and how well a processor can be kept busy, makes the rest. Grouped convolutions show it best. Compare, in the
 # table, how ResNeXt-101's time and its multiply-adds relate to those of ResNet-50: it depends on the library, on the processor, and
 # on nothing in the paper.

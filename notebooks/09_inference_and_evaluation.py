@@ -75,7 +75,7 @@ BLUE, ORANGE, GREEN, GREY = "#0072b2", "#d55e00", "#009e73", "#767676"  # told a
 # ## In use it is a cascade
 #
 # In training the box and the mask branch work side by side on the same RoIs. In use they work **one after the other** (section
-# 3.1): the box branch sees the proposals, 300 of them with C4 and 1000 with FPN; NMS; and then "the mask branch is applied to the
+# 3.1): the box branch sees the proposals, 300 of them with C4 and 1000 with FPN; NMS; and "the mask branch is then applied to the
 # highest scoring 100 detection boxes". The package's walk says the same, line by line:
 
 # %%
@@ -102,7 +102,7 @@ print(
 assert round(100 * each / 1e9) == 53 and round(1000 * each / 1e9) == 530
 
 # %% [markdown]
-# The paper calls the overhead of the mask branch "about 20 %" (section 3.1), and the whole 195 ms a picture, and 15 ms more to
+# The paper calls the overhead of the mask branch "∼20% on typical models" (section 3.1), and the whole 195 ms a picture, and 15 ms more to
 # resize the masks (section 4.4; ResNet-101-FPN on a Tesla M40, a card of 2015: "5 fps" is a property of that card).
 #
 # Now stage by stage, on a picture that the model has not seen:
@@ -133,8 +133,9 @@ assert "masks" not in boxes_only[0] and len(proposals.boxes[0]) > 3 * len(detect
 # %% [markdown] exercise="predicted_masks"
 # ### Exercise: `predicted_masks` (easy, 10 minutes)
 #
-# In use "the k-th mask is used, where k is the predicted class by the classification branch" (section 3). `logits [D, K,
-# M, M]` of the detected boxes and their predicted `labels [D]` in **1..K** → the probability of each cell, `[D, M, M]`.
+# In use, "we only use the k-th mask, where k is the predicted class by the classification branch" (section 3.1).
+# `logits [D, K, M, M]` of the detected boxes and their predicted `labels [D]` in **1..K** → the probability of each cell,
+# `[D, M, M]`.
 
 
 # %% exercise="predicted_masks"

@@ -214,7 +214,7 @@ cross-entropy of the pixels.
 
 class mask_target(Exercise):
     text = """
-The target is "the intersection between an RoI and its mask": cut `mask [H, W]` (0 and 1) to `box` (x1, y1, x2, y2), a
+The target is the intersection of RoI and mask: cut `mask [H, W]` (0 and 1) to `box` (x1, y1, x2, y2), a
 box of **whole** pixels here, and resize it to `size` × `size` by averaging: each cell holds the share of its area
 that the object covers, between 0 and 1. Outside the image there is no object.
 """

@@ -25,8 +25,9 @@ NONE_OF_THEM = torch.zeros(0, dtype=torch.bool)
 
 class predicted_masks(Exercise):
     text = """
-In use "the k-th mask is used, where k is the predicted class by the classification branch" (section 3). `logits [D, K,
-M, M]` of the detected boxes and their predicted `labels [D]` in **1..K** → the probability of each cell, `[D, M, M]`.
+In use, "we only use the k-th mask, where k is the predicted class by the classification branch" (section 3.1).
+`logits [D, K, M, M]` of the detected boxes and their predicted `labels [D]` in **1..K** → the probability of each cell,
+`[D, M, M]`.
 """
     minutes, difficulty = 10, 1
     hints = (
