@@ -35,6 +35,7 @@ def test_picture_and_words_follow_the_control(panel):
     panel.controls["level"].value = 99
     assert pixel(panel.picture.value) == 99 and panel.words == "level <99>"
     assert "level &lt;99&gt;" in panel.text.value  # what is shown as HTML is text
+    assert panel.alt in panel.text.value
 
 
 def test_an_error_is_said_and_kept_and_the_next_move_mends_it(panel):
