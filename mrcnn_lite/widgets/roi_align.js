@@ -140,9 +140,10 @@ function drawMap(lab, context, width, height, state) {
     }
     return;
   }
-  const points = bins.flatMap(({ samples }) => samples);
-  const [xs, ys] = ["x", "y"].map((axis) => [...new Set(points.map((point) => (point[axis] + 0.5) * cell))]);
-  if (points.length) lattice(context, ui, xs, ys, coarse ? 2.6 : 1.6, colour);
+  // The points of a row of bins lie at the same places across, those of a column of bins at the same places down.
+  const along = (axis, some) => [...new Set(some.flatMap(({ samples }) => samples.map((p) => (p[axis] + 0.5) * cell)))];
+  const [xs, ys] = [along("x", bins.slice(0, state.side)), along("y", bins.filter((_, b) => b % state.side === 0))];
+  if (xs.length) lattice(context, ui, xs, ys, coarse ? 2.6 : 1.6, colour);
   for (const sample of bin.samples) { // to the centres of its four cells, the thicker the more they count
     for (const [at, weight] of sample.weights) {
       const centre = pixel({ x: at % map.width, y: Math.floor(at / map.width) });

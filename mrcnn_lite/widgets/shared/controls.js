@@ -36,7 +36,7 @@ function numberField(ui, label, get, set, { min, max, step = 1 }) {
   // WHY not while it has the focus: whoever types 1 on the way to 12 must not see it corrected.
   const typed = () => Number.isFinite(input.valueAsNumber) && set(clamp(input.valueAsNumber, min, max));
   const input = make("input", { type: "number", min, max, step, input: typed, blur: () => ui.soon() });
-  ui.update((state) => {
+  ui.write((state) => {
     const now = Number(get(state).toFixed(2));
     if (document.activeElement !== input && input.valueAsNumber !== now) input.value = now;
   });
@@ -45,7 +45,7 @@ function numberField(ui, label, get, set, { min, max, step = 1 }) {
 
 function reading(ui, name, words, attributes = {}) {
   const element = make("div", { "data-read": name, ...attributes });
-  ui.update((state) => {
+  ui.write((state) => {
     const now = words(state);
     if (element.textContent !== now) element.textContent = now; // a selection stays while the numbers do
   });

@@ -38,12 +38,16 @@ function number(value, digits = 2) {
 
 const signed = (value, digits = 2) => (Number(value.toFixed(digits)) > 0 ? "+" : "") + number(value, digits);
 
+// Milliseconds that one step of a drag may work on a frame: of the screen's 16.7, the browser needs most of the rest.
+const IN_A_FRAME = 3;
+const clock = () => performance.now(); // it says when something is drawn, never what
+
 let instances = 0; // radio buttons need a name of their own: counted, not random
 
 function frame({ model, el }, build) {
-  // `build(ui)` returns the elements of the widget. ui.state is the state, ui.set(patch) changes it, ui.update(f)
-  // registers what is done after every change, ui.draw(f) what is done after that, ui.prepare(state) runs before all of
-  // them, ui.t(key) is a text.
+  // `build(ui)` returns the elements of the widget. ui.state is the state, ui.set(patch) changes it, ui.t(key) is text.
+  // What is done after every change: ui.prepare(state), then what ui.update(f) has registered; then, as time allows in
+  // this frame or a later one, what ui.draw(f) has, then what ui.write(f) has.
   const keys = Object.keys(SPEC.state);
   const start = Object.fromEntries(keys.map((key) => [key, structuredClone(model.get(key))]));
   const isStart = (name) => same({ ...SPEC.state, ...SPEC.presets[name] }, start);
@@ -55,8 +59,11 @@ function frame({ model, el }, build) {
   const note = make("p", { class: "mw-note" });
   const ui = { state: structuredClone(start), root, name: `mw${++instances}`, data: model.get("data") };
   let updates = [];
-  let drawings = [];
-  let waiting = 0;
+  let [drawings, writings] = [[], []];
+  let waiting = 0; // for the next frame
+  let stale = false; // whether the state has changed since `refresh`
+  let behind = 0; // drawings and writings that show an earlier state
+  let next = 0; // whose turn it is
 
   ui.t = (key, values = {}) => {
     const words = SPEC.texts[view.language][key] ?? key;
@@ -64,6 +71,7 @@ function frame({ model, el }, build) {
   };
   ui.update = (action) => updates.push(action);
   ui.draw = (action) => drawings.push(action);
+  ui.write = (action) => writings.push(action);
   const look = () => {
     const theme = view.theme === "auto" ? (dark.matches ? "dark" : "light") : view.theme;
     const em = SPEC.sizes[view.size];
@@ -79,19 +87,37 @@ function frame({ model, el }, build) {
     root.dataset.narrow = el.clientWidth < SPEC.narrow * em;
   };
   ui.refresh = () => {
+    const end = clock() + (ui.dragging && !ui.resized ? IN_A_FRAME : Infinity);
     if (ui.resized) look(); // WHY not always: asking for widths makes the browser lay everything out, at every step
     ui.prepare?.(ui.state);
     for (const action of updates) action(ui.state);
-    // WHY last: a canvas that writes makes the browser find all styles again if the page has changed since.
-    for (const action of drawings) action(ui.state);
-    ui.resized = false;
-    root.dataset.state = JSON.stringify(ui.state);
+    drawings[0]?.(ui.state); // what is dragged lies there
+    [behind, stale] = [Math.max(drawings.length + writings.length - 1, 0), false];
+    drawUntil(end);
   };
-  ui.soon = () => {
+  const drawUntil = (end) => {
+    // WHY in turns: on a slow machine what is dragged would stutter. So the rest follows a frame or two later, one part
+    // at least in each.
+    const rest = [...drawings.slice(1), ...writings];
+    while (behind > 0) {
+      rest[next++ % rest.length](ui.state);
+      behind -= 1;
+      if (clock() > end) break;
+    }
+    if (behind > 0) return nextFrame();
+    ui.resized = false;
+    root.dataset.state = JSON.stringify(ui.state); // all that is seen shows this state
+  };
+  const nextFrame = () => {
     waiting ||= requestAnimationFrame(() => {
       waiting = 0;
-      ui.refresh();
+      if (stale || !ui.dragging) ui.refresh();
+      else drawUntil(clock() + IN_A_FRAME);
     });
+  };
+  ui.soon = () => {
+    stale = true;
+    nextFrame();
   };
   ui.set = (patch) => {
     for (const [key, value] of Object.entries(patch)) {
@@ -124,7 +150,7 @@ function frame({ model, el }, build) {
     make("button", { class: "mw-button", type: "button", click, ...attributes }, label);
   const tool = (label, name, click) => button(label, click, { "aria-label": name, title: name });
   const rebuild = () => {
-    [updates, drawings] = [[], []];
+    [updates, drawings, writings, behind, next] = [[], [], [], 0, 0];
     root.lang = view.language;
     note.textContent = ui.t(`hint.${view.hint}`);
     const presets = Object.entries(SPEC.presets).map(([name, patch]) =>
