@@ -92,15 +92,16 @@ function frame({ model, el }, build) {
     ui.prepare?.(ui.state);
     for (const action of updates) action(ui.state);
     drawings[0]?.(ui.state); // what is dragged lies there
-    [behind, stale] = [Math.max(drawings.length + writings.length - 1, 0), false];
+    [behind, stale] = [rest().length, false];
     drawUntil(end);
   };
+  const rest = () => [...drawings.slice(1), ...writings];
   const drawUntil = (end) => {
     // WHY in turns: on a slow machine what is dragged would stutter. So the rest follows a frame or two later, one part
     // at least in each.
-    const rest = [...drawings.slice(1), ...writings];
+    const parts = rest();
     while (behind > 0) {
-      rest[next++ % rest.length](ui.state);
+      parts[next++ % parts.length](ui.state);
       behind -= 1;
       if (clock() > end) break;
     }
