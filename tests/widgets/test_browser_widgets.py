@@ -99,7 +99,7 @@ DRAG_SLOWLY_DRAWN = """async (root) => {
   fire("pointerdown", 0, 0);
   fire("pointermove", 33, 21);
   const frames = [];
-  for (let k = 0; k < 12; k++) {
+  for (let k = 0; k < 30; k++) {
     await frame();
     frames.push(drawn);
     drawn = 0;
