@@ -216,26 +216,35 @@ def test(here: bool, arguments: list[str]) -> int:
     workers = ["-n", str(min(os.cpu_count() or 1, MOST_WORKERS)), "--dist", "loadfile"]
     in_order = [*workers, "--no-loadscope-reorder"]  # the order is tests/conftest.py's
     report.pytest("tests of the package", *in_order, "--ignore", "tests/widgets", "tests")
-    if (ROOT / "tests" / "widgets").exists():
-        report.pytest("tests of the widgets", *in_order, "tests/widgets")
+    report.pytest("tests of the widgets", *in_order, "tests/widgets")
     if any((ROOT / "notebooks").rglob("*.ipynb")):
         report.pytest("notebooks", *workers, *NBVAL, "notebooks")
     return report.close()
 
 
 def prepare_browser() -> None:
-    """Browser tests need a Chromium: installed where that asks nobody anything, otherwise we say how."""
-    names = ("chromium", "chromium-browser", "google-chrome")
-    if not any((ROOT / "tests").rglob("test_browser*.py")) or any(shutil.which(name) for name in names):
+    """Browser tests need a Chromium, and Korean letters: installed where that asks nobody anything, or we say how."""
+    if not any((ROOT / "tests").rglob("test_browser*.py")):
+        return
+    packages = [] if any(map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))) else ["chromium"]
+    packages += [] if has_korean_letters() else ["fonts-nanum"]
+    if not packages:
         return
     debian = os.path.exists("/etc/debian_version") and shutil.which("apt-get") is not None
-    install_chromium = ["apt-get", "install", "-y", "--no-install-recommends", "chromium"]
+    command = ["apt-get", "install", "-y", "--no-install-recommends", *packages]
     if debian and os.geteuid() == 0:
         run(["apt-get", "update", "-q"])
-        run(install_chromium)
+        run(command)
     else:
-        how = "sudo " + " ".join(install_chromium) if debian else "install Chromium or Chrome"
-        say(f"No Chromium: the browser tests will be skipped. To run them: {how}")
+        how = "sudo " + " ".join(command) if debian else "install Chromium or Chrome, and a font with Korean letters"
+        say(f"Not on this machine: {' and '.join(packages)}. Tests that need it will be skipped. To run them: {how}")
+
+
+def has_korean_letters() -> bool:
+    """Whether fontconfig knows a font with them. Windows and macOS, which have no fontconfig to ask, come with one."""
+    if shutil.which("fc-list") is None:
+        return not os.path.exists("/etc/debian_version")
+    return bool(subprocess.run(["fc-list", ":lang=ko"], capture_output=True, text=True).stdout.strip())
 
 
 # ------------------------------------------------------------------------------------------------------------

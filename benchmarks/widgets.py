@@ -7,10 +7,10 @@ A step is what the page's own code does: the handler of the pointer's event and 
 all that the page's thread has to do: step, style, layout, painting, the canvases' pixels; here while Chromium itself
 makes that thread four times slower. A gap is the time from one frame to the next, in which other threads also fill the
 page's pixels and put it on the screen: no shorter than the screen's 16.7 ms. Whole is the share of steps after which
-every canvas and number showed the new state; after the others some did so a frame or more later. All by the clock,
-which a busy neighbour disturbs: each state is measured several times, and of the runs the one with the shortest 95th
-percentile counts. What a neighbour disturbs less stands beside it: the thread's processor time, a step's mean, not
-throttled.
+every canvas and number showed the new state; after the others some did so a frame or more later, or the step was too
+small to change anything. All by the clock, which a busy neighbour disturbs: each state is measured several times, and
+of the runs the one with the shortest 95th percentile counts. What a neighbour disturbs less stands beside it: the
+thread's processor time, a step's mean, not throttled.
 Goals: 95 of 100 steps in 4 ms, no throttled frame above 33 ms.
 """
 

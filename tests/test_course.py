@@ -289,7 +289,6 @@ def test_demo_and_lab_pass_their_arguments_on(fakes):
 def test_test_runs_every_part_whatever_fails_and_says_so_last(fakes, capsys):
     (fakes.root / "notebooks").mkdir()
     (fakes.root / "notebooks" / "00.ipynb").touch()
-    (fakes.root / "tests" / "widgets").mkdir(parents=True)
     fakes.failing = "ruff"
     assert course.test(True, []) == 1
     assert [command[2] for command in fakes.commands] == ["ruff", "ruff", "mypy", *["pytest"] * 3]
@@ -322,7 +321,16 @@ def test_chromium_is_installed_only_where_that_asks_nobody(fakes, monkeypatch, c
     (fakes.root / "tests" / "test_browser_widgets.py").touch()
     course.prepare_browser()
     assert [command[0] for command in fakes.commands] == started
+    assert all(command[-2:] == ["chromium", "fonts-nanum"] for command in fakes.commands if "install" in command)
     assert said in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("listed, has", [("Nanum.ttf: NanumGothic", True), ("", False)])
+def test_korean_letters_are_asked_of_fontconfig(monkeypatch, listed, has):
+    monkeypatch.setattr(course.shutil, "which", lambda name: name)
+    done = subprocess.CompletedProcess([], 0, stdout=listed)
+    monkeypatch.setattr(course.subprocess, "run", lambda *_, **__: done)
+    assert course.has_korean_letters() is has
 
 
 # Colab's versions

@@ -34,10 +34,8 @@ def calm(model):
 
 def make(kind, backbone, num_classes, **settings):
     torch.manual_seed(0)
-    few = {"box_batch_size_per_image": 64, "box_detections_per_img": 30}
-    if kind == "keypoint":  # its head is eight convolutions of 512 channels on each RoI: the same head on fewer
-        few = {"box_batch_size_per_image": 24, "box_detections_per_img": 12}
-    settings = {"min_size": 120, "max_size": 170, "box_score_thresh": 0.02} | few | settings
+    settings = {"min_size": 120, "max_size": 170, "box_score_thresh": 0.02, "box_detections_per_img": 30} | settings
+    settings = {"box_batch_size_per_image": 64} | settings
     if kind.endswith("v2"):
         build = {"mask-v2": tv.maskrcnn_resnet50_fpn_v2, "faster-v2": tv.fasterrcnn_resnet50_fpn_v2}[kind]
         return calm(build(weights=None, weights_backbone=None, num_classes=num_classes, **settings))

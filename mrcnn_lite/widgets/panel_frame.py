@@ -74,8 +74,8 @@ class Panel:
     def say(self, words: str) -> None:
         """Put these words under the picture, and below them what it shows: an ipywidgets.Image has no `alt`."""
         self.words = words
-        shown = f"<small>{html.escape(self.alt)}</small>" if self.picture.value else ""
-        self.text.value = f'<div style="max-width: 860px">{html.escape(words)}<br>{shown}</div>'
+        shown = f"<br><small>{html.escape(self.alt)}</small>" if self.picture.value else ""
+        self.text.value = f'<div style="max-width: 860px">{html.escape(words)}{shown}</div>'
 
     def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> tuple[dict[str, Any], dict[str, Any]]:
         """The widget, and for those who can't show it the picture and the words; Jupyter picks what it can."""

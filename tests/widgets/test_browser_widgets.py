@@ -10,6 +10,7 @@ import json
 
 import pytest
 
+from course import has_korean_letters
 from mrcnn_lite.widgets.source import NAMES, SIZES
 
 LOOK = """(root) => {
@@ -29,7 +30,8 @@ LOOKS = {
     "ko": ({"language": "ko"}, (360, 600, 760, 1280)),
     "presenter": ({"theme": "dark", "size": "presenter"}, (1100, 1920)),
 }
-EMPTY = {"en": 17, "ko": 20}  # ems of a frame at most; without Korean letters a machine shows narrower boxes instead
+
+
 FINGERS = """(root) => [...root.querySelectorAll(".mw-button, .mw-options label, .mw-field, .mw-dot")]
   .map((control) => [control, control.getBoundingClientRect()])
   .filter(([control, box]) => box.width && (box.width < 24 || box.height < (control.matches(".mw-dot") ? 24 : 36)))
@@ -45,6 +47,8 @@ RING = """(root) => {
 @pytest.mark.parametrize("name", NAMES)
 def test_ready_drawn_and_nothing_cut(shown, name, look):
     """In every width, language and size of type the content fits the frame's fixed height and its width."""
+    if look == "ko" and not has_korean_letters():
+        pytest.skip("no font with Korean letters on this machine: apt-get install -y fonts-nanum")
     options, widths = LOOKS[look]
     one = shown(name, width=widths[0], **options)
     assert one.frame.locator("h1").inner_text() == one.widget.texts[options.get("language", "en")]["title"]
@@ -55,7 +59,7 @@ def test_ready_drawn_and_nothing_cut(shown, name, look):
         assert seen["high"][0] <= seen["high"][1], f"at {width} pixels {seen['high']}: the content is higher"
         assert seen["wide"][0] <= seen["wide"][1], f"at {width} pixels {seen['wide']}: the content is wider"
         spare = (seen["high"][1] - seen["used"]) / SIZES[options.get("size", "normal")]
-        assert spare < EMPTY[options.get("language", "en")], f"at {width} pixels {spare:.0f} ems of the frame are empty"
+        assert spare < 17, f"at {width} pixels {spare:.0f} ems of the frame are empty"
         assert min(seen["colours"]) > 1 and min(map(len, seen["labels"])) >= 8
         assert seen["ground"].startswith("rgb("), "the picture that stands in for the widget shines through"
         assert width > 360 or not one.root.evaluate(FINGERS), "too small for a finger"

@@ -60,9 +60,11 @@ function frame({ model, el }, build) {
   const ui = { state: structuredClone(start), root, name: `mw${++instances}`, data: model.get("data") };
   let updates = [];
   let [drawings, writings] = [[], []];
+  let head; // the first of both, which nothing waits for: what is dragged lies there
+  let rest = []; // all others
   let waiting = 0; // for the next frame
   let stale = false; // whether the state has changed since `refresh`
-  let behind = 0; // drawings and writings that show an earlier state
+  let behind = 0; // how many of the rest show an earlier state
   let next = 0; // whose turn it is
 
   ui.t = (key, values = {}) => {
@@ -91,17 +93,15 @@ function frame({ model, el }, build) {
     if (ui.resized) look(); // WHY not always: asking for widths makes the browser lay everything out, at every step
     ui.prepare?.(ui.state);
     for (const action of updates) action(ui.state);
-    drawings[0]?.(ui.state); // what is dragged lies there
-    [behind, stale] = [rest().length, false];
+    head?.(ui.state);
+    [behind, stale] = [rest.length, false];
     drawUntil(end);
   };
-  const rest = () => [...drawings.slice(1), ...writings];
   const drawUntil = (end) => {
     // WHY in turns: on a slow machine what is dragged would stutter. So the rest follows a frame or two later, one part
     // at least in each.
-    const parts = rest();
     while (behind > 0) {
-      parts[next++ % parts.length](ui.state);
+      rest[next++ % rest.length](ui.state);
       behind -= 1;
       if (clock() > end) break;
     }
@@ -112,7 +112,7 @@ function frame({ model, el }, build) {
   const nextFrame = () => {
     waiting ||= requestAnimationFrame(() => {
       waiting = 0;
-      if (stale || !ui.dragging) ui.refresh();
+      if (stale) ui.refresh();
       else drawUntil(clock() + IN_A_FRAME);
     });
   };
@@ -151,7 +151,7 @@ function frame({ model, el }, build) {
     make("button", { class: "mw-button", type: "button", click, ...attributes }, label);
   const tool = (label, name, click) => button(label, click, { "aria-label": name, title: name });
   const rebuild = () => {
-    [updates, drawings, writings, behind, next] = [[], [], [], 0, 0];
+    [updates, drawings, writings] = [[], [], []];
     root.lang = view.language;
     note.textContent = ui.t(`hint.${view.hint}`);
     const presets = Object.entries(SPEC.presets).map(([name, patch]) =>
@@ -165,6 +165,7 @@ function frame({ model, el }, build) {
         tool(ui.t("other_language"), ui.t("language"), () => turn("language", Object.keys(SPEC.texts)))));
     [ui.resized, ui.dragging] = [true, false];
     const parts = build(ui);
+    [head, ...rest] = [...drawings, ...writings];
     root.replaceChildren(make("style", {}, STYLE), ...(ui.bare ? [] : [bar, note]), ...parts);
     ui.refresh();
   };
