@@ -47,8 +47,7 @@ def untrained(cached: bool = True) -> tuple[Any, Any]:
 
     pictures = open_dataset("shapes", split="train", length=demo.TRAIN_PICTURES, cached=cached)
     torch.manual_seed(SEED)
-    lr, classes = demo.LEARNING_RATE["ours"], len(pictures.class_names)
-    return build_model(Config.tiny(num_classes=classes, train__lr=lr, train__steps=KEPT[-1])), pictures
+    return build_model(Config.tiny(num_classes=len(pictures.class_names), train__steps=KEPT[-1])), pictures
 
 
 def train_with_checkpoints() -> None:

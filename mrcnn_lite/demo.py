@@ -24,8 +24,6 @@ from .visualize import side_by_side
 
 TRAIN_PICTURES, VAL_PICTURES, SHOWN = 8000, 200, 12
 CONFIGS = {"shapes": "tiny", "nuclei": "tiny-dense"}
-# The best of 0.001, 0.002 and 0.004 for ours after 1,500 steps; benchmarks/training.py --search looks for both.
-LEARNING_RATE = {"ours": 2e-3, "torchvision": 2e-3}
 
 
 def parser() -> argparse.ArgumentParser:
@@ -33,7 +31,7 @@ def parser() -> argparse.ArgumentParser:
     parser.add_argument("--minutes", type=float, default=6.0, help="of training; default %(default)s")
     parser.add_argument("--data", default="shapes", choices=list(CONFIGS), help="default %(default)s, drawn here")
     parser.add_argument("--peer", choices=["torchvision"], help="train torchvision's model of the same size instead")
-    parser.add_argument("--lr", type=float, help=f"learning rate; default {LEARNING_RATE['ours']}")
+    parser.add_argument("--lr", type=float, help="learning rate; default: the preset's")
     parser.add_argument("--seed", type=int, default=0, help="of weights, order and sampling; default %(default)s")
     parser.add_argument(
         "--processes", default="auto", help="that share each batch; default: one a CPU core, or one GPU"
@@ -56,8 +54,8 @@ def main(arguments: list[str] | None = None) -> int:
     else:
         training, held_out = open_dataset(options.data, split="train"), open_dataset(options.data, split="val")
     torch.manual_seed(options.seed)
-    lr = LEARNING_RATE[kind] if options.lr is None else options.lr
-    config = Config.named(CONFIGS[options.data]).replace(num_classes=len(training.class_names), train__lr=lr)
+    config = Config.named(CONFIGS[options.data]).replace(num_classes=len(training.class_names))
+    config = config if options.lr is None else config.replace(train__lr=options.lr)
     model: nn.Module = build_model(config) if options.peer is None else torchvision_peer(config)
     parameters = sum(parameter.numel() for parameter in model.parameters())
     device = choose_device(None)
