@@ -78,8 +78,8 @@ def add_train(commands: Any) -> None:
     add = parser.add_argument_group("how long, how fast").add_argument
     add("--steps", type=positive, metavar="N", help="default: the paper's 160000, for tiny 1500")
     add("--minutes", type=float, metavar="M", help="instead of steps: the schedule then follows the clock")
-    add("--batch-size", type=positive, metavar="N", help="pictures a step, over all processes; default: 16, for tiny 8, "
-        "for tiny-dense 4")  # fmt: skip
+    add("--batch-size", type=positive, metavar="N", help="pictures a step, over all processes; default: 16, for tiny "
+        "8, for tiny-dense 4")  # fmt: skip
     add("--accumulate", type=positive, default=1, metavar="N", help="cut each batch into N parts, to save memory")
     add("--lr", type=float, help="learning rate, for that batch size; default: the paper's 0.02, for tiny 0.002, "
         "for tiny-dense 0.0015")  # fmt: skip

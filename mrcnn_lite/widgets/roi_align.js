@@ -124,11 +124,14 @@ function drawMap(lab, context, width, height, state) {
 
   drawCells(lab, context, width, height, state);
   const halo = state.picture && state.feature === "real";
-  outlines(context, ui, bins.map(({ rectangle }) => place(rectangle)), colour, { width: 1, halo });
-  if (state.op !== "pool") { // the frame of all bins: off the box where something was rounded, half a pixel forgotten
-    const all = [...bins[0].rectangle.slice(0, 2), ...bins[bins.length - 1].rectangle.slice(2)];
-    outline(context, ui, place(all), colour, { width: 2 });
-  }
+  const [top, left] = [bins.slice(0, state.side), bins.filter((_, b) => b % state.side === 0)]; // a row, a column
+  const [x1, y1, x2, y2] = [...bins[0].rectangle.slice(0, 2), ...bins[bins.length - 1].rectangle.slice(2)];
+  const strips = [...top.map(({ rectangle: [from, , to] }) => [from, y1, to, y2]),
+    ...left.map(({ rectangle: [, from, , to] }) => [x1, from, x2, to])]; // the lines of all bins, where none overlap
+  const lines = state.op === "pool" ? bins.map(({ rectangle }) => rectangle) : strips;
+  outlines(context, ui, lines.map(place), colour, { width: 1, halo });
+  // The frame of all bins: off the box where something was rounded, half a pixel forgotten.
+  if (state.op !== "pool") outline(context, ui, place([x1, y1, x2, y2]), colour, { width: 2 });
   const rounded = { dash: [7, 5], halo: halo || state.op !== "align" };
   outline(context, ui, snapped.map((v) => v * cell), lab.colour("pool"), rounded);
   outline(context, ui, state.box.map((v) => (v / IMAGE) * width), lab.colour("align"), { width: 3 });
@@ -141,16 +144,17 @@ function drawMap(lab, context, width, height, state) {
     return;
   }
   // The points of a row of bins lie at the same places across, those of a column of bins at the same places down.
-  const along = (axis, some) => [...new Set(some.flatMap(({ samples }) => samples.map((p) => (p[axis] + 0.5) * cell)))];
-  const [xs, ys] = [along("x", bins.slice(0, state.side)), along("y", bins.filter((_, b) => b % state.side === 0))];
-  if (xs.length) lattice(context, ui, xs, ys, coarse ? 2.6 : 1.6, colour);
-  for (const sample of bin.samples) { // to the centres of its four cells, the thicker the more they count
+  const along = (places) => [...new Set(places.map(({ at }) => (at + 0.5) * cell))];
+  const [xs, ys] = [along(top.flatMap(({ columns }) => columns)), along(left.flatMap(({ rows }) => rows))];
+  if (xs.length && ys.length) lattice(context, ui, xs, ys, coarse ? 2.6 : 1.6, colour);
+  const { samples } = bin;
+  for (const sample of samples) { // to the centres of its four cells, the thicker the more they count
     for (const [at, weight] of sample.weights) {
       const centre = pixel({ x: at % map.width, y: Math.floor(at / map.width) });
       if (weight > 1e-9) line(context, ui, ...pixel(sample), ...centre, colour, 5 * weight);
     }
   }
-  dots(context, ui, bin.samples.map(pixel), coarse ? 5 : 3.2, colour);
+  dots(context, ui, samples.map(pixel), coarse ? 5 : 3.2, colour);
 }
 
 function drawCells(lab, context, width, height, state) {
@@ -283,13 +287,14 @@ function formula(lab, state) {
     const where = { top, left, bottom: bottom - 1, right: right - 1, values: values.join(", "), value };
     lines.push(values.length ? ui.t("f_pool", where) : ui.t("f_none"));
   } else {
-    for (const sample of bin.samples) {
+    const { samples } = bin;
+    for (const sample of samples) {
       const counted = sample.weights.filter(([, weight]) => weight > 5e-4);
       const terms = counted.map(([at, weight]) => `${number(weight, 3)}·${number(map.values[at])}`).join(" + ");
       const where = { y: number(sample.y + 0.5), x: number(sample.x + 0.5), terms, value: number(sample.value, 3) };
       lines.push(ui.t(counted.length ? "f_point" : "f_outside", where));
     }
-    lines.push(ui.t(state.reduce === "max" ? "f_max" : "f_mean", { n: bin.samples.length, value }));
+    lines.push(ui.t(state.reduce === "max" ? "f_max" : "f_mean", { n: samples.length, value }));
   }
   lines.push(ui.t("f_target", { value: number(exact[b], 3) }));
   return lines.join("\n");

@@ -80,7 +80,7 @@ def test_moves_by_mouse(shown, name):
     assert one.changes(drag)
 
 
-DRAG_SLOWLY_DRAWN = """async (root) => {
+DRAG_SLOWLY_DRAWN = """async (root, moves) => {
   const canvases = [...root.querySelectorAll("canvas")];
   const pictures = () => canvases.map((canvas) => canvas.toDataURL());
   const frame = () => new Promise((done) => requestAnimationFrame(() => setTimeout(done)));
@@ -89,24 +89,24 @@ DRAG_SLOWLY_DRAWN = """async (root) => {
   const { x, y } = handle.getBoundingClientRect();
   const fire = (type, right, down) => handle.dispatchEvent(new PointerEvent(type, { clientX: x + 9 + right,
     clientY: y + 9 + down, pointerId: 1, bubbles: true, button: 0 }));
-  let drawn = 0;
+  let drawn = []; // which canvases, in this frame
   for (const canvas of canvases) { // each begins with this
     const context = canvas.getContext("2d");
     const clear = context.clearRect.bind(context);
     context.clearRect = (...where) => {
       for (const end = performance.now() + 5; performance.now() < end;);
-      drawn += 1;
+      drawn.push(canvases.indexOf(canvas));
       clear(...where);
     };
   }
   const before = pictures();
   fire("pointerdown", 0, 0);
-  fire("pointermove", 33, 21);
   const frames = [];
-  for (let k = 0; k < 30; k++) {
+  for (let k = 0; k < moves + 30; k++) {
+    if (k < moves) fire("pointermove", 33 - k, 21 + k);
     await frame();
     frames.push(drawn);
-    drawn = 0;
+    drawn = [];
   }
   const [held, said] = [pictures(), root.dataset.state];
   fire("pointerup", 33, 21);
@@ -120,8 +120,17 @@ DRAG_SLOWLY_DRAWN = """async (root) => {
 def test_a_drag_on_a_slow_machine_is_drawn_in_parts_and_whole_in_the_end(shown):
     """What takes too long for one frame goes on in the next, also while the pointer rests; nothing is left out."""
     one = shown("roi_align", state={"feature": "texture", "box": [20.0, 20.0, 70.0, 70.0]})
-    seen = one.root.evaluate(DRAG_SLOWLY_DRAWN)
-    assert seen["changed"] == 7 == sum(seen["frames"]) and max(seen["frames"]) <= 2
+    seen = one.root.evaluate(DRAG_SLOWLY_DRAWN, 1)
+    assert seen["changed"] == 7 == sum(map(len, seen["frames"])) and max(map(len, seen["frames"])) == 1
+    assert json.loads(seen["state"]) == one.state() and seen["left"] == 0
+
+
+def test_a_long_drag_on_a_slow_machine_leaves_nothing_behind(shown):
+    """Although every frame has a new state: what is dragged and one of the rest take turns."""
+    one = shown("roi_align", state={"feature": "texture", "box": [20.0, 20.0, 70.0, 70.0]})
+    seen = one.root.evaluate(DRAG_SLOWLY_DRAWN, 20)
+    during = [canvas for frame in seen["frames"][:20] for canvas in frame]
+    assert 8 <= during.count(0) <= 12 and set(during) == set(range(7)) and max(map(len, seen["frames"])) == 1
     assert json.loads(seen["state"]) == one.state() and seen["left"] == 0
 
 

@@ -46,10 +46,8 @@ export function roiAlign(map, box, size, scale, { points = 2, reduce = "mean", h
   const bins = [];
   for (let i = 0; i < size; i++) {
     for (let j = 0; j < size; j++) {
-      const samples = [];
-      for (const row of rows[i]) for (const column of columns[j]) samples.push(new Sample(map, row, column));
       const rectangle = [x1 + j * binWidth, y1 + i * binHeight, x1 + (j + 1) * binWidth, y1 + (i + 1) * binHeight];
-      bins.push(new Bin(samples, reduce, rectangle));
+      bins.push(new Bin(map, rows[i], columns[j], reduce, rectangle));
     }
   }
   return bins;
@@ -63,8 +61,8 @@ function places(start, bin, size, points, length) {
   }));
 }
 
-// WHY classes: a drag asks for every value but for few weights, and these are much more work. So they are computed when
-// they are asked for.
+// WHY classes: a drag asks for every value but for the points and weights of few bins. These are much more work, and
+// garbage, whose collection holds up a frame. So they are made when they are asked for.
 class Sample {
   constructor(map, row, column) {
     [this.map, this.y, this.x] = [map, row.at, column.at];
@@ -76,20 +74,27 @@ class Sample {
 }
 
 class Bin {
-  // Mean or maximum of its points; equal maxima share the gradient.
-  constructor(samples, reduce, rectangle) {
-    [this.samples, this.rectangle] = [samples, rectangle];
+  // Mean or maximum of the points where its rows and columns cross; equal maxima share the gradient.
+  constructor(map, rows, columns, reduce, rectangle) {
+    Object.assign(this, { map, rows, columns, reduce, rectangle });
+    const count = rows.length * columns.length;
     let [best, total] = [-Infinity, 0];
-    for (const { value } of samples) {
-      best = Math.max(best, value);
-      total += value;
+    for (const row of rows) {
+      for (const column of columns) {
+        const value = mixture(map, row.mixed, column.mixed);
+        best = Math.max(best, value);
+        total += value;
+      }
     }
-    this.value = !samples.length ? 0 : reduce === "max" ? best : total / samples.length;
-    this.chosen = reduce === "max" ? samples.filter(({ value }) => value === best) : samples;
+    this.value = !count ? 0 : reduce === "max" ? best : total / count;
+  }
+  get samples() {
+    return this.rows.flatMap((row) => this.columns.map((column) => new Sample(this.map, row, column)));
   }
   get weights() {
-    const share = ([cell, weight]) => [cell, weight / this.chosen.length];
-    return this.chosen.flatMap((sample) => sample.weights.map(share));
+    const chosen = this.samples.filter(({ value }) => this.reduce === "mean" || value === this.value);
+    const share = ([cell, weight]) => [cell, weight / chosen.length];
+    return chosen.flatMap((sample) => sample.weights.map(share));
   }
 }
 
@@ -162,9 +167,16 @@ export function exactMean(map, box, size, scale) {
   const parts = (a, b, length) =>
     Array.from({ length: size }, (_, k) => axisMean(a + (k * (b - a)) / size, a + ((k + 1) * (b - a)) / size, length));
   const [columns, rows] = [parts(x1, x2, map.width), parts(y1, y2, map.height)];
-  const value = (i, j) => map.values[i * map.width + j];
-  const along = (row, column) => row.reduce((total, down, i) =>
-    down ? total + down * column.reduce((part, across, j) => part + across * value(i, j), 0) : total, 0);
+  const along = (row, column) => { // the sum of down * across * value over the cells
+    let total = 0;
+    for (let i = 0; i < map.height; i++) {
+      if (!row[i]) continue;
+      let part = 0;
+      for (let j = 0; j < map.width; j++) part += column[j] * map.values[i * map.width + j];
+      total += row[i] * part;
+    }
+    return total;
+  };
   return rows.flatMap((row) => columns.map((column) => along(row, column)));
 }
 

@@ -1,7 +1,8 @@
 // Drawing: a canvas as sharp as the screen, and what goes on it: grids of cells, boxes, points, words.
 
 const rgb = (hex) => [1, 3, 5].map((k) => parseInt(hex.slice(k, k + 2), 16));
-const mix = (a, b, t) => `rgb(${a.map((v, k) => Math.round(v + clamp(t, 0, 1) * (b[k] - v))).join(",")})`;
+const between = (a, b, t) => Math.round(a + clamp(t, 0, 1) * (b - a));
+const mix = (a, b, t) => `rgb(${between(a[0], b[0], t)},${between(a[1], b[1], t)},${between(a[2], b[2], t)})`;
 const FONT = 'system-ui, "Segoe UI", "Noto Sans KR", sans-serif';
 
 function upon(ui, ground) {
@@ -155,12 +156,16 @@ function lattice(context, ui, xs, ys, radius, colour) {
   const reach = Math.ceil(radius * ui.u) + 1;
   const left = Math.floor(Math.min(...xs)) - reach;
   const [width, height] = [Math.ceil(Math.max(...xs)) + reach - left, 2 * reach];
-  const row = (lattice.row ??= make("canvas").getContext("2d")); // one for all: it is empty again at each use
-  [row.canvas.width, row.canvas.height] = [Math.ceil(width * scale), Math.ceil(height * scale)];
-  row.scale(scale, scale);
+  const row = (lattice.row ??= make("canvas").getContext("2d")); // one for all
+  const pixels = [Math.ceil(width * scale), Math.ceil(height * scale)];
+  // WHY it only grows: a new size is a new picture in memory, at every step of a drag.
+  if (row.canvas.width < pixels[0]) row.canvas.width = pixels[0];
+  if (row.canvas.height < pixels[1]) row.canvas.height = pixels[1];
+  row.setTransform(scale, 0, 0, scale, 0, 0);
+  row.clearRect(0, 0, width + 1, height + 1);
   dots(row, ui, xs.map((x) => [x - left, reach]), radius, colour);
-  const [w, h] = [row.canvas.width / scale, row.canvas.height / scale];
-  for (const y of ys) context.drawImage(row.canvas, left, y - reach, w, h);
+  const [w, h] = pixels.map((length) => length / scale);
+  for (const y of ys) context.drawImage(row.canvas, 0, 0, ...pixels, left, y - reach, w, h);
 }
 
 function cells(context, ui, width, height, rows, columns, paint, words) {

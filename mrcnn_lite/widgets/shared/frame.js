@@ -46,8 +46,8 @@ let instances = 0; // radio buttons need a name of their own: counted, not rando
 
 function frame({ model, el }, build) {
   // `build(ui)` returns the elements of the widget. ui.state is the state, ui.set(patch) changes it, ui.t(key) is text.
-  // What is done after every change: ui.prepare(state), then what ui.update(f) has registered; then, as time allows in
-  // this frame or a later one, what ui.draw(f) has, then what ui.write(f) has.
+  // What is done after every change: ui.prepare(state), what ui.update(f) has registered, and the first of what
+  // ui.draw(f) has; then, as time allows in this frame or a later one, the rest of that and what ui.write(f) has.
   const keys = Object.keys(SPEC.state);
   const start = Object.fromEntries(keys.map((key) => [key, structuredClone(model.get(key))]));
   const isStart = (name) => same({ ...SPEC.state, ...SPEC.presets[name] }, start);
@@ -64,8 +64,10 @@ function frame({ model, el }, build) {
   let rest = []; // all others
   let waiting = 0; // for the next frame
   let stale = false; // whether the state has changed since `refresh`
+  let shown = start; // the state as it was then: what is drawn later must not mix it with a newer one
   let behind = 0; // how many of the rest show an earlier state
   let next = 0; // whose turn it is
+  let owed = false; // a frame: the last one had no time for any of the rest
 
   ui.t = (key, values = {}) => {
     const words = SPEC.texts[view.language][key] ?? key;
@@ -91,28 +93,32 @@ function frame({ model, el }, build) {
   ui.refresh = () => {
     const end = clock() + (ui.dragging && !ui.resized ? IN_A_FRAME : Infinity);
     if (ui.resized) look(); // WHY not always: asking for widths makes the browser lay everything out, at every step
-    ui.prepare?.(ui.state);
-    for (const action of updates) action(ui.state);
-    head?.(ui.state);
-    [behind, stale] = [rest.length, false];
-    drawUntil(end);
+    [shown, stale] = [{ ...ui.state }, false];
+    ui.prepare?.(shown);
+    for (const action of updates) action(shown);
+    head?.(shown);
+    behind = rest.length;
+    owed = behind > 0 && clock() > end;
+    if (owed) nextFrame();
+    else drawUntil(end);
   };
   const drawUntil = (end) => {
-    // WHY in turns: on a slow machine what is dragged would stutter. So the rest follows a frame or two later, one part
+    // WHY in turns: on a slow machine what is dragged would stutter. So the rest follows in the frames between, one part
     // at least in each.
     while (behind > 0) {
-      rest[next++ % rest.length](ui.state);
+      rest[next++ % rest.length](shown);
       behind -= 1;
       if (clock() > end) break;
     }
-    if (behind > 0) return nextFrame();
-    ui.resized = false;
-    root.dataset.state = JSON.stringify(ui.state); // all that is seen shows this state
+    owed = false;
+    if (behind > 0 || stale) nextFrame();
+    else ui.resized = false;
+    if (behind === 0) root.dataset.state = JSON.stringify(shown); // all that is seen shows this state
   };
   const nextFrame = () => {
     waiting ||= requestAnimationFrame(() => {
       waiting = 0;
-      if (stale) ui.refresh();
+      if (stale && !(owed && ui.dragging)) ui.refresh();
       else drawUntil(clock() + IN_A_FRAME);
     });
   };
