@@ -103,8 +103,8 @@ function frame({ model, el }, build) {
     else drawUntil(end);
   };
   const drawUntil = (end) => {
-    // WHY in turns: on a slow machine what is dragged would stutter. So the rest follows in the frames between, one part
-    // at least in each.
+    // WHY in turns: on a slow machine what is dragged would stutter. So the rest follows in the frames between, in each
+    // at least one part.
     while (behind > 0) {
       rest[next++ % rest.length](shown);
       behind -= 1;
