@@ -1,7 +1,7 @@
 """Makes what is shipped from a finished run: weights in half precision and, for shapes, the README's picture.
 
 python assets/make.py shapes runs/demo-ours-seed0
-python assets/make.py nuclei runs/nuclei
+python assets/make.py nuclei runs/training-nuclei/ours-20min-seed0-lrown
 """
 
 from __future__ import annotations

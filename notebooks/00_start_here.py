@@ -415,14 +415,15 @@ for score in (0.5, 0.15):
     print(f"stained tissue, score above {score}: {len(found['boxes'])} found")
 show(
     draw(tissue, found, boxes=False, labels=False, scale=1.25),
-    "Brown and blue stained tissue, masks over about forty of its nuclei",
+    "Brown and blue stained tissue with about thirty masks, some over nuclei, some over nothing",
 )
 
 # %% [markdown]
 # The cell is outlined closely, though it is none like those of the training pictures: bright and round is enough. In
-# the tissue nearly nothing passes 0.5. With the threshold lowered to 0.15 many of the blue ovals between the brown walls
-# appear after all, among a few inventions: the model sees them but is not sure that they are what it learnt to call a
-# nucleus. **A detector knows what it has seen.** Chapter 12 trains it on pictures of your own.
+# the tissue nearly nothing passes 0.5. With the threshold lowered to 0.15 some of the blue ovals between the brown walls
+# appear after all, and about as many inventions, a piece of bright ground among them: few of the pictures that it learnt
+# from were of tissue, and it is not sure what to call a nucleus there. **A detector knows what it has seen.** Chapter 12
+# trains it on pictures of your own.
 
 # %% [markdown]
 # ## With a network: the nuclei themselves
