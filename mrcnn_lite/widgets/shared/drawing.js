@@ -158,7 +158,7 @@ function lattice(context, ui, xs, ys, radius, colour) {
   const [width, height] = [Math.ceil(Math.max(...xs)) + reach - left, 2 * reach];
   const row = (lattice.row ??= make("canvas").getContext("2d")); // one for all
   const pixels = [Math.ceil(width * scale), Math.ceil(height * scale)];
-  // WHY it only grows: a new size is a new picture in memory, at every step of a drag.
+  // WHY it only grows: a new size is a new picture in memory.
   if (row.canvas.width < pixels[0]) row.canvas.width = pixels[0];
   if (row.canvas.height < pixels[1]) row.canvas.height = pixels[1];
   row.setTransform(scale, 0, 0, scale, 0, 0);

@@ -40,6 +40,8 @@ const signed = (value, digits = 2) => (Number(value.toFixed(digits)) > 0 ? "+" :
 
 // Milliseconds that one step of a drag may work on a frame: of the screen's 16.7, the browser needs most of the rest.
 const IN_A_FRAME = 3;
+// Texts that may follow in a later frame: the browser takes longer to lay them out than we to write them.
+const TEXTS_IN_A_FRAME = 4;
 const clock = () => performance.now(); // it says when something is drawn, never what
 
 let instances = 0; // radio buttons need a name of their own: counted, not random
@@ -60,14 +62,17 @@ function frame({ model, el }, build) {
   const ui = { state: structuredClone(start), root, name: `mw${++instances}`, data: model.get("data") };
   let updates = [];
   let [drawings, writings] = [[], []];
-  let head; // the first of both, which nothing waits for: what is dragged lies there
-  let rest = []; // all others
+  // What is dragged lies on the first drawing, and waits for nothing; the rest can wait for another frame.
+  let head;
+  let rest = [];
   let waiting = 0; // for the next frame
-  let stale = false; // whether the state has changed since `refresh`
-  let shown = start; // the state as it was then: what is drawn later must not mix it with a newer one
-  let behind = 0; // how many of the rest show an earlier state
-  let next = 0; // whose turn it is
-  let owed = false; // a frame: the last one had no time for any of the rest
+  // Whether the state has changed since `refresh`, and what it was then: the rest does not mix it with a newer one.
+  let stale = false;
+  let shown = start;
+  // How many of the rest show an earlier state, whose turn it is, and whether the last frame had no time for any of it.
+  let behind = 0;
+  let next = 0;
+  let owed = false;
 
   ui.t = (key, values = {}) => {
     const words = SPEC.texts[view.language][key] ?? key;
@@ -102,13 +107,14 @@ function frame({ model, el }, build) {
     if (owed) nextFrame();
     else drawUntil(end);
   };
-  const drawUntil = (end) => {
-    // WHY in turns: on a slow machine what is dragged would stutter. So the rest follows in the frames between, in each
-    // at least one part.
+  const drawUntil = (end, texts = Infinity) => {
+    // WHY in turns: what is dragged would stutter on a slow machine. The rest has the frames between, a part at least.
     while (behind > 0) {
-      rest[next++ % rest.length](shown);
+      const turn = next++ % rest.length;
+      rest[turn](shown);
       behind -= 1;
-      if (clock() > end) break;
+      if (turn >= drawings.length - 1) texts -= 1;
+      if (texts === 0 || clock() > end) break;
     }
     owed = false;
     if (behind > 0 || stale) nextFrame();
@@ -119,7 +125,7 @@ function frame({ model, el }, build) {
     waiting ||= requestAnimationFrame(() => {
       waiting = 0;
       if (stale && !(owed && ui.dragging)) ui.refresh();
-      else drawUntil(clock() + IN_A_FRAME);
+      else drawUntil(clock() + IN_A_FRAME, TEXTS_IN_A_FRAME);
     });
   };
   ui.soon = () => {
