@@ -111,10 +111,8 @@ class BoxHead(nn.Module):
             wanted = (prob_i > self.score_threshold) & box_ops.at_least(boxes_i, self.min_side)  # [P, K + 1]
             wanted[:, 0] = False  # background is no detection
             roi, label = wanted.nonzero(as_tuple=True)
-            boxes_i, scores_i = (
-                boxes_i[roi, label],
-                prob_i[roi, label],
-            )  # [D', 4], [D']: one RoI can give several classes
+            # One RoI can give several classes: [D', 4], [D'].
+            boxes_i, scores_i = boxes_i[roi, label], prob_i[roi, label]
             keep = box_ops.batched_nms(boxes_i, scores_i, label, self.nms_iou)[: self.max_detections]
             detections.append({"boxes": boxes_i[keep], "labels": label[keep], "scores": scores_i[keep]})
         return detections

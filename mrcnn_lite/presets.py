@@ -46,8 +46,7 @@ TINY: Preset = {
     },
 }
 
-# The same for many small objects a picture: cells, seeds, pills. Microscopes make pictures of few kinds that look very
-# different: each is normalised by itself (GroupNorm), and small batches give more steps in the same time.
+# The same for many small objects a picture, cells say: each picture normalised by itself, more steps in the same time.
 TINY_DENSE: Preset = {
     **TINY,
     "num_classes": 2,
