@@ -10,7 +10,8 @@ page's pixels and put it on the screen: no shorter than the screen's 16.7 ms. Wh
 every canvas and number showed the new state; after the others some did so a frame or more later, or the step was too
 small to change anything. All by the clock, which a busy neighbour disturbs: each state is measured several times, and
 of the runs the one with the shortest 95th percentile counts. What a neighbour disturbs less stands beside it, the
-thread's processor time (CPU): a step's mean, not throttled, and the longest throttled frame of all runs.
+thread's processor time (CPU): a step's mean, not throttled, and the longest throttled frame of all runs, that of
+letting go included, which is drawn whole. (Not undisturbed: Chromium slows down also what a neighbour has held up.)
 Goals: 95 of 100 steps in 4 ms, no throttled frame above 33 ms.
 """
 
@@ -130,7 +131,7 @@ def processor_ms(devtools: Any) -> float:
 
 
 def frames_by_processor_ms(trace: bytes) -> list[float]:
-    """Of every frame in Chromium's trace: the processor time of the page's thread, without what others took from it."""
+    """Of every frame in Chromium's trace: the page's thread's processor time, in ms."""
     events = json.loads(trace)["traceEvents"]
     return [event["tdur"] / 1e3 for event in events if event["name"] == FRAME and "tdur" in event]
 

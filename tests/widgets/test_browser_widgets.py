@@ -30,8 +30,6 @@ LOOKS = {
     "ko": ({"language": "ko"}, (360, 600, 760, 1280)),
     "presenter": ({"theme": "dark", "size": "presenter"}, (1100, 1920)),
 }
-
-
 FINGERS = """(root) => [...root.querySelectorAll(".mw-button, .mw-options label, .mw-field, .mw-dot")]
   .map((control) => [control, control.getBoundingClientRect()])
   .filter(([control, box]) => box.width && (box.width < 24 || box.height < (control.matches(".mw-dot") ? 24 : 36)))
