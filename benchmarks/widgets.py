@@ -11,7 +11,7 @@ every canvas and number showed the new state; after the others some did so a fra
 small to change anything. All by the clock, which a busy neighbour disturbs: each state is measured several times, and
 of the runs the one with the shortest 95th percentile counts. What a neighbour disturbs less stands beside it, the
 thread's processor time (CPU): a step's mean, not throttled, and the longest throttled frame of all runs, that of
-letting go included, which is drawn whole. (Not undisturbed: Chromium slows down also what a neighbour has held up.)
+letting go included. (Not undisturbed: Chromium slows down also what a neighbour has held up.)
 Goals: 95 of 100 steps in 4 ms, no throttled frame above 33 ms.
 """
 

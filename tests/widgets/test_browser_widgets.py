@@ -78,7 +78,8 @@ def test_moves_by_mouse(shown, name):
     assert one.changes(drag)
 
 
-DRAG_SLOWLY_DRAWN = """async (root, moves) => {
+SEEN = """(root) => [...root.querySelectorAll("canvas")].map((canvas) => [canvas.ariaLabel, canvas.toDataURL()])"""
+DRAG_SLOWLY_DRAWN = """async (root, [moves, rest]) => {
   const canvases = [...root.querySelectorAll("canvas")];
   const pictures = () => canvases.map((canvas) => canvas.toDataURL());
   const frame = () => new Promise((done) => requestAnimationFrame(() => setTimeout(done)));
@@ -100,16 +101,18 @@ DRAG_SLOWLY_DRAWN = """async (root, moves) => {
   const before = pictures();
   fire("pointerdown", 0, 0);
   const frames = [];
-  for (let k = 0; k < moves + 30; k++) {
-    if (k < moves) fire("pointermove", 33 - k, 21 + k);
+  const pass = async () => {
     await frame();
     frames.push(drawn);
     drawn = [];
+  };
+  for (let k = 0; k < moves + rest; k++) {
+    if (k < moves) fire("pointermove", 33 - k, 21 + k);
+    await pass();
   }
   const [held, said] = [pictures(), root.dataset.state];
   fire("pointerup", 33, 21);
-  await frame();
-  await frame();
+  for (let k = 0; k < 30; k++) await pass();
   return { changed: held.filter((picture, k) => picture !== before[k]).length, frames, state: said,
     left: pictures().filter((picture, k) => picture !== held[k]).length };
 }"""
@@ -118,18 +121,28 @@ DRAG_SLOWLY_DRAWN = """async (root, moves) => {
 def test_a_drag_on_a_slow_machine_is_drawn_in_parts_and_whole_in_the_end(shown):
     """What takes too long for one frame goes on in the next, also while the pointer rests; nothing is left out."""
     one = shown("roi_align", state={"feature": "texture", "box": [20.0, 20.0, 70.0, 70.0]})
-    seen = one.root.evaluate(DRAG_SLOWLY_DRAWN, 1)
-    assert seen["changed"] == 7 == sum(map(len, seen["frames"])) and max(map(len, seen["frames"])) == 1
+    seen = one.root.evaluate(DRAG_SLOWLY_DRAWN, [1, 30])
+    assert seen["changed"] == 7 == sum(map(len, seen["frames"][:31])) and max(map(len, seen["frames"])) == 1
     assert json.loads(seen["state"]) == one.state() and seen["left"] == 0
 
 
 def test_a_long_drag_on_a_slow_machine_leaves_nothing_behind(shown):
     """Although every frame has a new state: what is dragged and one of the rest take turns."""
     one = shown("roi_align", state={"feature": "texture", "box": [20.0, 20.0, 70.0, 70.0]})
-    seen = one.root.evaluate(DRAG_SLOWLY_DRAWN, 20)
+    seen = one.root.evaluate(DRAG_SLOWLY_DRAWN, [20, 30])
     during = [canvas for frame in seen["frames"][:20] for canvas in frame]
     assert 8 <= during.count(0) <= 12 and set(during) == set(range(7)) and max(map(len, seen["frames"])) == 1
     assert json.loads(seen["state"]) == one.state() and seen["left"] == 0
+
+
+def test_letting_go_on_a_slow_machine_is_drawn_in_parts_too(shown):
+    """What was behind when the pointer let go follows a canvas a frame, with its label: all is as if set at once."""
+    one = shown("roi_align", state={"feature": "texture", "box": [20.0, 20.0, 70.0, 70.0]})
+    seen = one.root.evaluate(DRAG_SLOWLY_DRAWN, [4, 0])
+    assert max(map(len, seen["frames"])) == 1 and seen["left"] > 0
+    assert json.loads(one.root.get_attribute("data-state")) == one.state() != json.loads(seen["state"])
+    dragged = one.root.evaluate(SEEN)
+    assert dragged == shown("roi_align", state=one.state()).root.evaluate(SEEN)
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -39,7 +39,7 @@ function number(value, digits = 2) {
 const signed = (value, digits = 2) => (Number(value.toFixed(digits)) > 0 ? "+" : "") + number(value, digits);
 
 // Milliseconds that one step of a drag may work on a frame: of the screen's 16.7, the browser needs most of the rest.
-const IN_A_FRAME = 3;
+const IN_A_FRAME = 2.5;
 // Texts that may follow in a later frame: the browser takes longer to lay them out than we to write them.
 const TEXTS_IN_A_FRAME = 4;
 const clock = () => performance.now(); // it says when something is drawn, never what
@@ -73,6 +73,8 @@ function frame({ model, el }, build) {
   let behind = 0;
   let next = 0;
   let owed = false;
+  // Drawn in parts are the steps of a drag, and what follows until all shows where it ended.
+  let divided = false;
 
   ui.t = (key, values = {}) => {
     const words = SPEC.texts[view.language][key] ?? key;
@@ -96,7 +98,8 @@ function frame({ model, el }, build) {
     root.dataset.narrow = el.clientWidth < SPEC.narrow * em;
   };
   ui.refresh = () => {
-    const end = clock() + (ui.dragging && !ui.resized ? IN_A_FRAME : Infinity);
+    divided ||= ui.dragging;
+    const end = clock() + (divided && !ui.resized ? IN_A_FRAME : Infinity);
     if (ui.resized) look(); // WHY not always: asking for widths makes the browser lay everything out, at every step
     [shown, stale] = [{ ...ui.state }, false];
     ui.prepare?.(shown);
@@ -119,7 +122,9 @@ function frame({ model, el }, build) {
     owed = false;
     if (behind > 0 || stale) nextFrame();
     else ui.resized = false;
-    if (behind === 0) root.dataset.state = JSON.stringify(shown); // all that is seen shows this state
+    if (behind > 0) return;
+    divided = ui.dragging;
+    root.dataset.state = JSON.stringify(shown); // all that is seen shows this state
   };
   const nextFrame = () => {
     waiting ||= requestAnimationFrame(() => {
