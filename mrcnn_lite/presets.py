@@ -58,7 +58,7 @@ TINY_DENSE: Preset = {
     "rpn_post_nms_test": 300,
     "roi_samples": 64,
     "max_detections": 200,
-    "train": {**TINY["train"], "lr": 1.5e-3, "batch_size": 4},
+    "train": {**TINY["train"], "lr": 1.5e-3, "weight_decay": 0.1, "batch_size": 4},
 }
 
 # Five scales on the one map of C4 (stride 16) or C5 (stride 32).
