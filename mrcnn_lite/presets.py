@@ -13,6 +13,8 @@ from typing import Any
 
 Preset = dict[str, Any]
 
+ADAMW: Preset = {"optimizer": "adamw", "lr": 2e-3, "weight_decay": 1e-2, "grad_clip": 5.0}
+COSINE: Preset = {"schedule": "cosine", "steps": 1500, "warmup_steps": 50}
 # A ResNet of four basic blocks, trained from scratch on pictures of about 128 pixels with objects of 10 to 60.
 TINY: Preset = {
     "backbone": "tiny",
@@ -33,20 +35,11 @@ TINY: Preset = {
     "mask_layers": (48, 48),
     "mask_deconv": 48,
     "keypoint_layers": (48, 48, 48),
-    "train": {
-        "optimizer": "adamw",
-        "lr": 2e-3,
-        "weight_decay": 1e-2,
-        "schedule": "cosine",
-        "steps": 1500,
-        "warmup_steps": 50,
-        "batch_size": 8,
-        "grad_clip": 5.0,
-        "rotate90": True,
-    },
+    "train": {**ADAMW, **COSINE, "batch_size": 8, "rotate90": True},
 }
 
-# The same for many small objects a picture, cells say: each picture normalised by itself, more steps in the same time.
+# The same for many small objects a picture, cells say: each picture enlarged and normalised by itself, four points a
+# bin; smaller batches for more steps in the same time, more weight decay against learning few pictures by heart.
 TINY_DENSE: Preset = {
     **TINY,
     "num_classes": 2,
