@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
@@ -119,5 +120,6 @@ def to_json(value: Any) -> str:
 
 def compact(source: str) -> str:
     """Without indentation and whole lines of comment: a third of the bytes that each notebook would carry."""
+    source = re.sub(r"^\s*/\*.*?\*/$", "", source, flags=re.DOTALL | re.MULTILINE)  # CSS's, also over several lines
     lines = (line.strip() for line in source.splitlines())
     return "".join(f"{line}\n" for line in lines if line and not line.startswith("//"))

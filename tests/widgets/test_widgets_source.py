@@ -127,6 +127,7 @@ def test_colours_stand_out_from_paper_and_panel(theme):
 
 def test_compact_keeps_what_runs():
     assert compact("// why\n  a = 1; // kept\n\n    b();\n") == "a = 1; // kept\nb();\n"
+    assert compact("// a/*\n  a = 1;\n  /* why\n  why */\n b { /* kept */ }\n") == "a = 1;\nb { /* kept */ }\n"
 
 
 def test_json_cannot_end_the_script_that_holds_it():
